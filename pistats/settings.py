@@ -1,0 +1,181 @@
+"""Every setting, with its unit, its default and the reason for it.
+
+Order, later wins: the defaults below < `pistats.toml` (in the data directory, else in the working directory)
+< `PISTATS_*` in the environment (`PISTATS_STREAM__PARTITIONS=8`) < flags of the command line.
+
+Entry points build one `Settings` and hand it down; nothing reads the environment later.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+BUCKETS = 64
+"""Hash buckets of visitors. Fixed for ever: partitions and Parquet files are groups of whole buckets."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(Section):
+    """The ingest and query endpoint (Ray Serve behind its own HAProxy)."""
+
+    port: int = Field(8000, ge=1, le=65535, description="TCP port of the HTTP endpoint.")
+    replicas: int = Field(1, ge=1, description="Ingest replicas. One replica is one process: one core at most.")
+    cors_max_age_s: int = Field(86_400, ge=0, description="How long a browser may remember a preflight answer.")
+
+
+class MongoSettings(Section):
+    """MongoDB: a replica set, because transactions and change streams need one."""
+
+    uri: str | None = Field(None, description="Use this MongoDB. Unset: `MONGODB_URI`, then a mongod of our own.")
+    port: int | None = Field(
+        None, description="Port of our own mongod, loopback only. Unset: a free one, remembered in the data directory."
+    )
+    cache_mb: int = Field(
+        512, ge=256, description="WiredTiger cache of our own mongod in MiB: half a gigabyte leaves room on 8 GB."
+    )
+    database_prefix: str = Field(
+        "pistats",
+        pattern=r"^[a-zA-Z0-9_-]{1,20}$",
+        description="`PREFIX` holds sites and groups, `PREFIX_GROUP` one consumer group.",
+    )
+
+
+class StreamSettings(Section):
+    """The partitioned log that holds every acknowledged event."""
+
+    log: Literal["file", "mongo"] = Field(
+        "file", description="`file`: local disk, fdatasync. `mongo`: majority writes."
+    )
+    partitions: int = Field(
+        4, ge=1, le=BUCKETS, description="Partitions at first start. Four keep two cores busy and leave room to spread."
+    )
+    dedupe_window_s: int = Field(
+        86_400, ge=60, description="How long an event id is remembered: trackers retry from a queue for up to a day."
+    )
+    log_retention_s: int = Field(259_200, ge=60, description="How long records stay replayable: three days.")
+    log_retention_bytes: int = Field(
+        20_000_000_000,
+        ge=1_000_000,
+        description="Upper bound on disk per partition in bytes, oldest segments go first.",
+    )
+    segment_bytes: int = Field(
+        64_000_000, ge=4_096, description="Size at which a log segment is sealed, in bytes: the unit of trimming."
+    )
+    disk_high_water: float = Field(
+        0.95, gt=0, le=1, description="Share of the disk in use above which appends are refused with 503."
+    )
+    max_pending_bytes: int = Field(
+        32_000_000, ge=1_000_000, description="Bytes a partition holds that are not yet durable before it says 503."
+    )
+    max_frame_bytes: int = Field(
+        4_000_000, ge=600_000, description="Uncompressed bytes of one group commit; larger groups are split."
+    )
+
+
+class IngestSettings(Section):
+    """Bounds on what a client may send, and the queue between requests and the stream."""
+
+    max_request_bytes: int = Field(500_000, ge=1_000, description="Body after decompression, in bytes.")
+    max_event_bytes: int = Field(32_000, ge=1_000, description="One event as sent, in bytes.")
+    max_request_events: int = Field(1_000, ge=1, description="Events in one request.")
+    max_pending_bytes: int = Field(
+        16_000_000, ge=1_000_000, description="Bytes per partition waiting in an ingest replica before it says 429."
+    )
+    max_pending_requests: int = Field(
+        4_000,
+        ge=1,
+        description="Requests waiting in an ingest replica before it says 429: above, waiting beats answering.",
+    )
+    batch_bytes: int = Field(1_000_000, ge=10_000, description="Most bytes of one append call.")
+    append_timeout_s: float = Field(
+        30.0, gt=0, description="How long a batch is retried across a partition's restart: a restart takes 1 to 15 s."
+    )
+    site_refresh_s: float = Field(2.0, gt=0, description="How stale a site's keys and settings may be at ingest.")
+
+
+class ConsumerSettings(Section):
+    """The pool that enriches and aggregates."""
+
+    group: str = Field("live", pattern=r"^[a-z][a-z0-9-]{0,29}$", description="Consumer group that the readers show.")
+    min_consumers: int = Field(1, ge=1, description="Consumer processes at rest: one is enough for the seed's load.")
+    max_consumers: int = Field(2, ge=1, description="Consumer processes under lag: one per core.")
+    flush_interval_s: float = Field(0.5, gt=0, description='Longest wait from fetch to commit: half of "live".')
+    max_batch_events: int = Field(5_000, ge=1, description="Events of one commit and partition.")
+    lease_s: float = Field(
+        10.0, ge=1, description="A partition's lease: a dead consumer's work is taken over after it."
+    )
+    late_minutes: int = Field(10, ge=1, description="Minutes of open buckets kept in memory; later events load theirs.")
+    pause_before_retry_s: float = Field(0.5, gt=0, description="Wait after a failed flush before the next attempt.")
+
+
+class LiveSettings(Section):
+    """The live read model in MongoDB."""
+
+    keep_s: int = Field(
+        8 * 86_400,
+        ge=3_600,
+        description='How long live minute buckets stay: a week and a day, for "same hour a week ago".',
+    )
+    max_keys: int = Field(
+        500, ge=10, description='Distinct values per dimension, minute and partition; the rest counts as "(other)".'
+    )
+    feed_events: int = Field(20, ge=1, le=200, description="Recent events kept per site and partition for the feed.")
+    updates_per_s: float = Field(5.0, gt=0, le=60, description="Most pushes a second to each open live page.")
+
+
+class DashboardSettings(Section):
+    """The Streamlit dashboard."""
+
+    port: int = Field(8501, ge=1, le=65535, description="TCP port of the dashboard.")
+    sign_in_s: int = Field(7 * 86_400, ge=60, description="How long a sign-in lasts, in seconds.")
+    enabled: bool = Field(True, description="Start the dashboard with `pistats up`.")
+
+
+class Settings(BaseSettings):
+    """All settings. Frozen: a change needs a restart."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PISTATS_", env_nested_delimiter="__", toml_file="pistats.toml", frozen=True, extra="forbid"
+    )
+
+    data: Path = Field(Path(".pistats"), description="Everything that this system stores, and where `up` notes itself.")
+    host: str = Field(
+        "127.0.0.1", description="Address that printed links use. Binding is documented in OPERATIONS.md."
+    )
+    http: HttpSettings = HttpSettings()
+    mongodb: MongoSettings = MongoSettings()
+    stream: StreamSettings = StreamSettings()
+    ingest: IngestSettings = IngestSettings()
+    consumers: ConsumerSettings = ConsumerSettings()
+    live: LiveSettings = LiveSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags > environment > `pistats.toml` > defaults."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _toml_files(init_settings))
+
+    def database(self, group: str | None = None) -> str:
+        """The MongoDB database of the system (no group) or of one consumer group."""
+        prefix = self.mongodb.database_prefix
+        return prefix if group is None else f"{prefix}_{group}"
+
+
+def _toml_files(init_settings: PydanticBaseSettingsSource) -> list[Path]:
+    """`pistats.toml` of the working directory, then of the data directory: the later one wins."""
+    flags: dict[str, Any] = init_settings()
+    data = Path(flags.get("data") or os.environ.get("PISTATS_DATA") or ".pistats")
+    return [Path("pistats.toml"), data / "pistats.toml"]
