@@ -1,0 +1,61 @@
+"""The login page: plain HTML that needs nothing else, so that nothing else has to be open."""
+
+from html import escape
+from pathlib import Path
+from string import Template
+from urllib.parse import parse_qs, quote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+ASSETS = Path(__file__).parent / "assets"
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def form(target: str, message: str = "", status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """The page with the password field; `message` says what went wrong."""
+    page = Template((ASSETS / "login.html").read_text("utf-8"))
+    html = page.substitute(action=escape(f"/login?next={quote(target, safe='')}"), message=escape(message))
+    return HTMLResponse(html, status, headers=_headers(headers))
+
+
+def starting() -> Response:
+    """Shown until MongoDB has answered once; reloads itself."""
+    html = (ASSETS / "starting.html").read_text("utf-8")
+    return HTMLResponse(html, 503, headers=_headers({"retry-after": "2"}))
+
+
+def redirect(request: Request) -> Response:
+    """To the login page, with the way back."""
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/login?next={quote(target, safe='')}", 303, headers={"cache-control": "no-store"})
+
+
+def local_target(target: str | None) -> str:
+    """The path to return to: only ever a path of this server, else `/`."""
+    if not target or not target.startswith("/") or target[1:2] in ("/", "\\") or not target.isprintable():
+        return "/"
+    parts = urlsplit(target)
+    return "/" if parts.scheme or parts.netloc or parts.path == "/login" else target
+
+
+async def posted_password(request: Request, max_bytes: int) -> str:
+    """The password field of the posted form; empty when there is none or when the body is longer than a login."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            return ""
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    except ValueError:
+        return ""
+    return fields.get("password", [""])[0]
+
+
+def _headers(more: dict[str, str] | None) -> dict[str, str]:
+    return {"cache-control": "no-store", "content-security-policy": POLICY, **(more or {})}

@@ -1,0 +1,65 @@
+"""The words that piStats shows and what each one means: one place, so that every page says the same.
+
+Pages show these on hover. A number that follows another definition is a bug of the number.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word of the interface with the definition that its numbers follow."""
+
+    name: str
+    definition: str
+
+
+GLOSSARY: dict[str, Term] = {
+    "current_visitors": Term(
+        "Current visitors",
+        "Distinct visitors with an event in the last 5 minutes. Exact for small numbers, within 1.6 % for large ones.",
+    ),
+    "visitors_30m": Term("Visitors, 30 min", "Distinct visitors with an event in the last 30 minutes."),
+    "views_per_minute": Term(
+        "Views per minute",
+        "Page views in each of the last 30 minutes, by event time. The last minute is still filling.",
+    ),
+    "visitor": Term(
+        "Visitor", "A first-party id from the tracker, or a hash of site, network and browser that changes every day."
+    ),
+    "view": Term("View", "One page_view event."),
+    "session": Term(
+        "Session",
+        "A visitor's events until 30 minutes pass without one, 24 hours at most. "
+        "Not split at midnight nor by a campaign. By event time.",
+    ),
+    "bounce": Term("Bounce", "A session with one page view, no interactive event and under 10 seconds."),
+    "visit_duration": Term("Visit duration", "The sum of session lengths divided by sessions; a bounce counts as 0 s."),
+    "engaged_time": Term("Engaged time", "Time with the tab visible and input in the last 5 seconds."),
+    "retention": Term(
+        "Retention",
+        "Visitors of a cohort that returned in a period, divided by the visitors of the cohort. "
+        "A cohort is the period of the true first event ever. "
+        "Calendar periods in the site's time zone; unfinished periods are marked, not zero.",
+    ),
+    "trending": Term(
+        "Trending",
+        "Topics with more events in the last 10 minutes than expected. "
+        "The score is (count − expected) / √(expected + 1), "
+        "where expected follows the whole site's traffic. At least 5 events or 1 % of the site, from 3 visitors. "
+        "“New” when nothing was expected.",
+    ),
+    "lag": Term(
+        "Seconds behind",
+        "The age of the oldest event that is stored but not yet counted here. Zero when everything is counted.",
+    ),
+    "top_pages": Term("Top pages", "Paths by page views in the last 30 minutes."),
+    "source": Term(
+        "Source", "Where the visit came from: the campaign's source, a search engine, a social network or another site."
+    ),
+    "country": Term("Country", "From the visitor's network address, which is truncated before anything is stored."),
+    "device": Term("Device", "Desktop, mobile, tablet or TV, from the browser's user agent."),
+    "event": Term("Event", "Anything sent under a name of its own: a sign-up, a purchase, a play."),
+    "feed": Term("Live feed", "The latest events as they are counted, newest first."),
+}
+"""Terms by key. Keys are used in code and tests; names and definitions are what people read."""

@@ -1,0 +1,261 @@
+"""The gate: nothing passes without a sign-in, and a sign-in ends when it should."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+from argon2 import PasswordHasher
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from dashboard.gate import Gate
+from dashboard.login_page import local_target
+from dashboard.sign_in import cookie_name
+from pistats.dashboard_access import DashboardAccess, new_password
+
+PASSWORD = "right-password"
+SIGN_IN_S = 3600
+PAGE = {"accept": "text/html"}
+EVIL = {"origin": "http://evil.example"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Source:
+    access: DashboardAccess | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Any
+    text: str
+
+
+class Client:
+    """A browser without redirects, talking to the gate over a real socket."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session = session
+        self.url = url
+        self.socket_ends: list[int] = []
+
+    async def send(self, method: str, path: str, **options: Any) -> Answer:
+        async with self.session.request(method, self.url + path, allow_redirects=False, **options) as answer:
+            return Answer(answer.status, answer.headers, await answer.text())
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.send("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Answer:
+        return await self.send("POST", path, **options)
+
+    async def sign_in(self, password: str = PASSWORD, **options: Any) -> Answer:
+        return await self.post("/login", data={"password": password}, **options)
+
+
+@pytest.fixture(scope="module")
+def hashed() -> str:
+    return PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def source(hashed: str) -> Source:
+    return Source(DashboardAccess(hashed, "secret"))
+
+
+@pytest.fixture
+async def client(source: Source, clock: Clock) -> AsyncIterator[Client]:
+    async def page(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"inside {request.url.path}")
+
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.send_text(await websocket.receive_text())
+        except WebSocketDisconnect as end:
+            made.socket_ends.append(end.code)
+
+    app = Starlette(
+        routes=[WebSocketRoute("/socket", echo), Route("/{path:path}", page, methods=["GET", "POST"])],
+        middleware=[Middleware(Gate, source=source, sign_in_s=SIGN_IN_S, clock=clock)],
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, ws="websockets-sansio", log_level="error"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        made = Client(session, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        yield made
+    server.should_exit = True
+    await serving
+
+
+async def expect_refused(client: Client, headers: dict[str, str] | None = None) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await client.session.ws_connect(client.url + "/socket", headers=headers)
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/_stcore/health", "/_stcore/host-config", "/static/js/x.js", "/media/x", "/_stcore/upload_file/x"]
+)
+async def test_nothing_passes_without_a_sign_in(client: Client, path: str) -> None:
+    assert (await client.get(path)).status == 401
+    assert (await client.post(path)).status == 401
+    redirected = await client.get(path, headers=PAGE)
+    assert redirected.status == 303
+    assert redirected.headers["location"].startswith("/login?next=%2F")
+
+
+async def test_health_is_open_and_says_nothing_more(client: Client) -> None:
+    assert (await client.get("/healthz")).text == '{"status":"ok"}'
+
+
+async def test_the_right_password_opens_everything_and_the_cookie_is_guarded(client: Client) -> None:
+    answer = await client.sign_in(params={"next": "/?site=shop"})
+    assert (answer.status, answer.headers["location"]) == (303, "/?site=shop")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert f"max-age={SIGN_IN_S}" in cookie
+    assert "secure" not in cookie
+    assert (await client.get("/anything")).text == "inside /anything"
+    assert (await client.get("/auth/check")).status == 204
+
+
+async def test_over_https_the_cookie_is_secure(client: Client) -> None:
+    answer = await client.sign_in(headers={"x-forwarded-proto": "https"})
+    assert "; secure" in answer.headers["set-cookie"].lower()
+
+
+async def test_a_wrong_password_is_refused_and_guessing_is_slowed_down(client: Client, clock: Clock) -> None:
+    for _ in range(5):
+        answer = await client.sign_in("wrong")
+        assert answer.status == 401
+        assert "set-cookie" not in answer.headers
+    refused = await client.sign_in()
+    assert refused.status == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    clock.now += 61_000
+    assert (await client.sign_in()).status == 303
+
+
+async def test_attempts_sent_at_once_are_not_free(client: Client) -> None:
+    answers = await asyncio.gather(*(client.sign_in("wrong") for _ in range(20)))
+    assert sum(answer.status == 401 for answer in answers) == 5
+
+
+async def test_a_sign_in_expires(client: Client, clock: Clock) -> None:
+    await client.sign_in()
+    clock.now += (SIGN_IN_S + 2) * 1000
+    assert (await client.get("/")).status == 401
+
+
+async def test_a_forged_cookie_is_refused(client: Client, source: Source) -> None:
+    assert source.access is not None
+    name = cookie_name(source.access)
+    assert (await client.get("/", cookies={name: "admin.AAAAAA.forged"})).status == 401
+
+
+async def test_a_changed_password_ends_every_sign_in(client: Client, source: Source, hashed: str) -> None:
+    await client.sign_in()
+    source.access = DashboardAccess(hashed, "another secret")
+    assert (await client.get("/")).status == 401
+
+
+async def test_sign_out_takes_the_cookie_away(client: Client) -> None:
+    await client.sign_in()
+    assert (await client.post("/logout", headers=EVIL)).status == 403
+    assert (await client.get("/")).status == 200
+    assert (await client.post("/logout")).status == 303
+    assert (await client.get("/")).status == 401
+
+
+async def test_a_form_from_another_site_does_not_sign_in(client: Client) -> None:
+    assert (await client.sign_in(headers=EVIL)).status == 403
+    assert (await client.sign_in(headers={"origin": client.url})).status == 303
+
+
+async def test_a_login_without_password_or_with_a_huge_body_is_refused(client: Client) -> None:
+    assert (await client.post("/login")).status == 401
+    assert (await client.post("/login", data={"password": PASSWORD, "more": "x" * 20_000})).status == 401
+
+
+async def test_until_mongodb_answers_only_health_is_open(client: Client, source: Source) -> None:
+    source.access = None
+    assert (await client.get("/", headers=PAGE)).status == 503
+    assert (await client.get("/login")).status == 503
+    assert (await client.get("/healthz")).status == 200
+    await expect_refused(client)
+
+
+async def test_a_socket_needs_a_sign_in_and_our_own_origin(client: Client) -> None:
+    await expect_refused(client)
+    await client.sign_in()
+    await expect_refused(client, EVIL)
+    async with client.session.ws_connect(client.url + "/socket", headers={"origin": client.url}) as inside:
+        await inside.send_str("hello")
+        assert await inside.receive_str() == "hello"
+
+
+async def test_an_open_socket_ends_with_the_sign_in(client: Client, clock: Clock) -> None:
+    await client.sign_in()
+    async with client.session.ws_connect(client.url + "/socket") as inside:
+        await inside.send_str("hello")
+        await inside.receive_str()
+        clock.now += (SIGN_IN_S + 2) * 1000
+        assert (await inside.receive(timeout=10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert client.socket_ends == [1008]
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/?site=a", "/?site=a"),
+        (None, "/"),
+        ("", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("/\nevil", "/"),
+        ("/login", "/"),
+        ("javascript:alert(1)", "/"),
+    ],
+)
+def test_the_way_back_stays_on_this_server(target: str | None, expected: str) -> None:
+    assert local_target(target) == expected
+
+
+async def test_the_login_page_shows_hostile_input_inert(client: Client) -> None:
+    answer = await client.get("/login", params={"next": '/"><script>alert(1)</script>'})
+    assert "<script>" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_passwords_are_long_and_easy_to_read() -> None:
+    passwords = {new_password() for _ in range(50)}
+    assert len(passwords) == 50
+    assert all(len(password) == 23 and not set(password) & set("l1o0 ") for password in passwords)
