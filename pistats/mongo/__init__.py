@@ -1,0 +1,1 @@
+"""MongoDB: a mongod of our own, the client that everything shares, and the indexes."""

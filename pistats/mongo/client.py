@@ -1,0 +1,33 @@
+"""One way to connect to MongoDB, with time-outs that fail before a user gives up."""
+
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+Document = dict[str, Any]
+
+SERVER_SELECTION_TIMEOUT_MS = 5_000
+"""A failover takes 2 to 12 s, a restarted mongod 1 to 3 s: callers with a longer patience retry."""
+CONNECT_TIMEOUT_MS = 3_000
+"""A host that doesn't answer a TCP connect in three seconds is down, not slow."""
+SOCKET_TIMEOUT_MS = 30_000
+"""Longer than any command of ours; without it, a connection whose peer vanished would hang for ever."""
+
+
+def connect(uri: str) -> AsyncMongoClient[Document]:
+    """A client that acknowledges a write only when a majority holds it, and gives every date with its time zone.
+
+    No connection is made until the first command. The caller closes it: `await client.close()`.
+    Options in `uri` win over ours, except the write concern: nothing here may be acknowledged and then rolled back.
+    """
+    return AsyncMongoClient(
+        uri,
+        appname="pistats",
+        tz_aware=True,
+        w="majority",
+        retryWrites=True,
+        retryReads=True,
+        serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
+        connectTimeoutMS=CONNECT_TIMEOUT_MS,
+        socketTimeoutMS=SOCKET_TIMEOUT_MS,
+    )

@@ -1,0 +1,52 @@
+"""What every test may use: one real mongod for the whole run, and a fresh database for each test."""
+
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pistats.mongo.client import connect
+from pistats.mongo.server import MongodServer
+from pistats.settings import MongoSettings
+
+UNIT_TESTS = Path(__file__).parent / "unit"
+TEST_COMMANDS = ("--setParameter", "enableTestCommands=1")
+"""Turns on mongod's fail points, with which a test makes a chosen command fail."""
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongodServer]:
+    """A real mongod, a replica set of one, shared by all tests: leave it running and clean."""
+    server = MongodServer(tmp_path_factory.mktemp("mongod"), MongoSettings(cache_mb=256), extra_args=TEST_COMMANDS)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(mongod: MongodServer) -> str:
+    """Where the shared mongod listens."""
+    return mongod.uri
+
+
+@pytest.fixture
+async def database(mongo_uri: str) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """A database of this test's own, dropped afterwards. `database.client` is connected."""
+    client = connect(mongo_uri)
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield client[name]
+    await client.drop_database(name)
+    await client.close()
+
+
+@pytest.fixture(autouse=True)
+def disallow_ray(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Unit tests start no Ray: they stay fast, and the core stays usable without it."""
+    yield
+    if UNIT_TESTS in request.path.parents:
+        ray = sys.modules.get("ray")
+        assert ray is None or not ray.is_initialized(), f"{request.node.nodeid} started Ray: move it to tests/system"
