@@ -16,7 +16,7 @@ import psutil
 
 from pistats.errors import ConfigurationError, UnavailableError
 from pistats.mongo.binary import find_mongod
-from pistats.mongo.process import OwnedProcess
+from pistats.local.process import OwnedProcess
 from pistats.mongo.replica_set import become_primary
 from pistats.settings import MongoSettings
 

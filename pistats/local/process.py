@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launch.py")
@@ -18,7 +18,9 @@ class OwnedProcess:
     it, so one that came from a short-lived worker thread would be stopped with that thread.
     """
 
-    def __init__(self, command: Sequence[str], *, output: Path) -> None:
+    def __init__(self, command: Sequence[str], *, output: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`output` gets what it prints. `environment`: all of it; unset: that of this process."""
+        self._environment = environment
         self._command = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *command]
         self._output = output
         self._started = threading.Event()
@@ -52,6 +54,7 @@ class OwnedProcess:
             with self._output.open("wb") as output:
                 self._child = subprocess.Popen(  # noqa: S603
                     self._command,
+                    env=self._environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
