@@ -45,7 +45,9 @@ def read(data: Path) -> Runtime:
     except FileNotFoundError:
         raise _not_running(data) from None
     except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{data / NOTE} is damaged ({error}): stop the system, delete the file, start again.") from error
+        raise ConfigurationError(
+            f"{data / NOTE} is damaged ({error}): stop the system, delete the file, start again."
+        ) from error
     if runtime.pid and not _is_locked(data):
         raise _not_running(data)
     return runtime

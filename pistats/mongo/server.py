@@ -6,7 +6,6 @@ Layout of `directory`: `db/` (mongod's files), `mongod.log` and `mongod.log.1`, 
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import psutil
 
 from pistats.errors import ConfigurationError, UnavailableError
 from pistats.mongo.binary import find_mongod
+from pistats.local.ports import free_ports, is_free
 from pistats.local.process import OwnedProcess
 from pistats.mongo.replica_set import become_primary
 from pistats.settings import MongoSettings
@@ -169,7 +169,7 @@ class MongodServer:
         if self._settings.port is not None:
             return self._settings.port
         noted = self._noted("port")
-        return noted if noted is not None and _is_free(noted) else _free_port()
+        return noted if noted is not None and is_free(noted) else free_ports(1)[0]
 
     def _rotate_log(self) -> None:
         log = self._directory / "mongod.log"
@@ -177,23 +177,6 @@ class MongodServer:
             log.replace(log.with_suffix(".log.1"))
             if self.pid is not None:
                 os.kill(self.pid, signal.SIGUSR1)  # with `--logRotate reopen`: a new file under the old name
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _last_words(log: Path) -> str:
