@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 
 from pistats.errors import ConfigurationError, UnavailableError
-from pistats.mongo.binary import find_mongod
 from pistats.local.ports import free_ports, is_free
 from pistats.local.process import OwnedProcess
+from pistats.mongo.binary import find_mongod
 from pistats.mongo.replica_set import become_primary
 from pistats.settings import MongoSettings
 
