@@ -1,0 +1,157 @@
+"""The one transaction of a flush: everything that a range of records changes, and the checkpoint that says so.
+
+Its first write moves the checkpoint from the offset and epoch that this consumer holds. When that matches nothing,
+the consumer is fenced and nothing is written. So a range is counted once, however often it is read.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pymongo
+from pymongo import ReplaceOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from pistats.consumer.lease import Lease, LeaseStore
+from pistats.errors import FencedError, UnavailableError
+
+Document = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many records became what. Every consumed record is in exactly one of the three."""
+
+    enriched: int = 0
+    bots: int = 0
+    dead_lettered: int = 0
+
+    @property
+    def consumed(self) -> int:
+        return self.enriched + self.bots + self.dead_lettered
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """What the records `from_offset … to_offset - 1` of a partition change; written wholly or not at all."""
+
+    lease: Lease
+    from_offset: int  # the checkpoint as it stands
+    to_offset: int
+    append_time: int  # Unix ms, of the last record
+    caught_up: bool  # nothing was waiting behind these records
+    documents: Mapping[str, Sequence[Document]] = field(default_factory=dict)  # whole documents per collection
+    ledger: Mapping[int, Tally] = field(default_factory=dict)  # per append minute, Unix ms
+
+    @property
+    def total(self) -> Tally:
+        tallies = self.ledger.values()
+        return Tally(
+            sum(tally.enriched for tally in tallies),
+            sum(tally.bots for tally in tallies),
+            sum(tally.dead_lettered for tally in tallies),
+        )
+
+
+class Committer:
+    """Commits flushes to one group's database, and finds out what became of a commit without an answer."""
+
+    def __init__(self, database: AsyncDatabase[Document], leases: LeaseStore, timeout_s: float) -> None:
+        self._database = database
+        self._leases = leases
+        self._timeout_s = timeout_s
+
+    async def commit(self, flush: Flush) -> None:
+        """Return when the flush is durable on a majority; repeating it then raises FencedError, nothing doubles.
+
+        Raises FencedError: the lease is void or the checkpoint is elsewhere, nothing was written. UnavailableError:
+        the outcome is no or unknown; take the lease again, which settles it, and read the checkpoint.
+        """
+
+        async def write(session: AsyncClientSession) -> None:  # may run several times: touches the session only
+            await self._write(flush, session)
+
+        try:
+            with pymongo.timeout(self._timeout_s):
+                async with self._database.client.start_session() as session:
+                    await session.with_transaction(
+                        write, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
+                    )
+        except PyMongoError as error:
+            if not await self._landed(flush):
+                raise UnavailableError(
+                    f"Partition {flush.lease.partition}: offsets {flush.from_offset} to {flush.to_offset} were not "
+                    f"committed: {error}"
+                ) from error
+            log.info("partition %s: commit of %s had no answer but happened", flush.lease.partition, flush.to_offset)
+
+    async def _write(self, flush: Flush, session: AsyncClientSession) -> None:
+        await self._move_checkpoint(flush, session)
+        for collection, documents in flush.documents.items():
+            if documents:
+                replacements = [ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents]
+                await self._database[collection].bulk_write(replacements, ordered=False, session=session)
+        if flush.ledger:
+            await self._database["ledger"].bulk_write(_ledger_updates(flush), ordered=False, session=session)
+
+    async def _move_checkpoint(self, flush: Flush, session: AsyncClientSession) -> None:
+        total = flush.total
+        moved = await self._database["partitions"].update_one(
+            {**self._leases.held(flush.lease), "offset": flush.from_offset},
+            [
+                {
+                    "$set": {
+                        "offset": flush.to_offset,
+                        "append_time": flush.append_time,
+                        "caught_up": flush.caught_up,
+                        "committed_at": "$$NOW",
+                        "checked_at": "$$NOW",
+                        "expires_at": self._leases.expiry,
+                        "counts": {
+                            name: {"$add": [f"$counts.{name}", getattr(total, name)]}
+                            for name in ("enriched", "bots", "dead_lettered")
+                        },
+                    }
+                }
+            ],
+            session=session,
+        )
+        if moved.matched_count == 0:
+            raise FencedError(
+                f"Partition {flush.lease.partition}: epoch {flush.lease.epoch} of {flush.lease.owner} no longer holds "
+                f"offset {flush.from_offset}; nothing was written."
+            )
+
+    async def _landed(self, flush: Flush) -> bool:
+        """Whether the checkpoint stands where only this flush can have put it."""
+        partitions = self._database.get_collection("partitions", read_concern=ReadConcern("majority"))
+        try:
+            with pymongo.timeout(self._timeout_s):
+                found = await partitions.find_one({"_id": flush.lease.partition}, {"epoch": 1, "offset": 1})
+        except PyMongoError:
+            return False
+        return found is not None and (found["epoch"], found["offset"]) == (flush.lease.epoch, flush.to_offset)
+
+
+def _ledger_updates(flush: Flush) -> list[UpdateOne]:
+    return [
+        UpdateOne(
+            {"_id": {"partition": flush.lease.partition, "minute": minute}},
+            {
+                "$inc": {
+                    "consumed": tally.consumed,
+                    "enriched": tally.enriched,
+                    "bots": tally.bots,
+                    "dead_lettered": tally.dead_lettered,
+                }
+            },
+            upsert=True,
+        )
+        for minute, tally in flush.ledger.items()
+    ]

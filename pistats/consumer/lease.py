@@ -1,0 +1,111 @@
+"""Leases on partitions, by MongoDB's clock. The lease and the checkpoint are one document of `partitions`.
+
+So a takeover and a commit in flight write the same document, and one of the two fails: never both succeed.
+
+A document: `_id` (partition), `epoch` (raised by every acquisition), `owner`, `expires_at`, `offset` (next to consume;
+null until the group's start is known), `append_time` (Unix ms, of the last record consumed), `committed_at`,
+`checked_at`, `caught_up`, and `counts` of all that was consumed.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pistats.errors import FencedError
+
+NEVER = datetime.fromtimestamp(0, UTC)
+NOT_EXPIRED = {"$gt": ["$expires_at", "$$NOW"]}
+EXPIRED = {"$lte": ["$expires_at", "$$NOW"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to consume one partition, void as soon as the epoch in MongoDB is higher or the lease ran out."""
+
+    partition: int
+    owner: str
+    epoch: int
+    offset: int | None  # where the last commit ended; None: nothing was ever committed
+
+
+class LeaseStore:
+    """Takes, renews and gives back leases in one group's database. Every call may be repeated."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], lease_s: float) -> None:
+        self._partitions = database["partitions"]
+        self._lease_ms = int(lease_s * 1000)
+
+    async def declare(self, partition: int) -> None:
+        """Make the partition's document, free for anyone, unless there is one."""
+        await self._partitions.update_one(
+            {"_id": partition},
+            {
+                "$setOnInsert": {
+                    "epoch": 0,
+                    "owner": "",
+                    "expires_at": NEVER,
+                    "offset": None,
+                    "append_time": None,
+                    "committed_at": None,
+                    "checked_at": None,
+                    "caught_up": False,
+                    "counts": {"enriched": 0, "bots": 0, "dead_lettered": 0},
+                }
+            },
+            upsert=True,
+        )
+
+    async def acquire(self, partition: int, owner: str) -> Lease | None:
+        """Take a declared partition that is free, has expired, or is `owner`'s already; None when another holds it.
+
+        Raises the epoch, so that whoever held it before, an earlier life of `owner` included, is fenced.
+        """
+        document = await self._partitions.find_one_and_update(
+            {"_id": partition, "$or": [{"owner": owner}, {"$expr": EXPIRED}]},
+            [{"$set": {"epoch": {"$add": ["$epoch", 1]}, "owner": {"$literal": owner}, "expires_at": self.expiry}}],
+            return_document=ReturnDocument.AFTER,
+        )
+        if document is None:
+            return None
+        return Lease(partition, owner, document["epoch"], document["offset"])
+
+    async def renew(
+        self, lease: Lease, *, fields: dict[str, Any] | None = None, session: AsyncClientSession | None = None
+    ) -> None:
+        """Extend the lease from now, and set `fields` (aggregation expressions) of its document in the same write.
+
+        Raises FencedError when it ran out or another has it: then nothing is written.
+        """
+        result = await self._partitions.update_one(
+            self.held(lease), [{"$set": {"expires_at": self.expiry, **(fields or {})}}], session=session
+        )
+        if result.matched_count == 0:
+            raise FencedError(f"Partition {lease.partition}: epoch {lease.epoch} of {lease.owner} no longer holds.")
+
+    async def release(self, lease: Lease) -> None:
+        """Give the partition back: another may take it at once. Does nothing when the lease is void."""
+        await self._partitions.update_one(
+            {"_id": lease.partition, "epoch": lease.epoch}, [{"$set": {"expires_at": "$$NOW", "owner": ""}}]
+        )
+
+    async def free(self) -> list[int]:
+        """Declared partitions that nobody holds now."""
+        return [document["_id"] async for document in self._partitions.find({"$expr": EXPIRED}, {"_id": 1})]
+
+    async def held_by(self, owner: str) -> list[int]:
+        """Partitions leased to `owner`, by an earlier life of it for example."""
+        return [document["_id"] async for document in self._partitions.find({"owner": owner}, {"_id": 1})]
+
+    @property
+    def expiry(self) -> dict[str, Any]:
+        """The expression for "a lease from now", by the server's clock."""
+        return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": self._lease_ms}}
+
+    @staticmethod
+    def held(lease: Lease) -> dict[str, Any]:
+        """The filter that matches the partition's document as long as `lease` is valid."""
+        return {"_id": lease.partition, "epoch": lease.epoch, "$expr": NOT_EXPIRED}

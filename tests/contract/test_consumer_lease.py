@@ -1,0 +1,91 @@
+"""Leases in a real MongoDB: one holder at a time, by the server's clock, every acquisition a new epoch."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pistats.consumer.lease import NEVER, Lease, LeaseStore
+from pistats.errors import FencedError
+
+Database = AsyncDatabase[dict[str, Any]]
+
+
+async def expire(database: Database, partition: int) -> None:
+    """Time passes: the lease of `partition` ran out long ago."""
+    await database["partitions"].update_one({"_id": partition}, {"$set": {"expires_at": NEVER}})
+
+
+async def held(leases: LeaseStore, partition: int, owner: str) -> Lease:
+    lease = await leases.acquire(partition, owner)
+    assert lease is not None
+    return lease
+
+
+@pytest.fixture
+async def leases(database: Database) -> LeaseStore:
+    store = LeaseStore(database, lease_s=30)
+    await store.declare(0)
+    await store.declare(0)
+    return store
+
+
+async def test_a_free_partition_has_one_taker(leases: LeaseStore) -> None:
+    taken = await asyncio.gather(*(leases.acquire(0, f"consumer-{number}") for number in range(8)))
+    assert [lease.epoch for lease in taken if lease is not None] == [1]
+
+
+async def test_a_partition_that_nobody_declared_cannot_be_taken(leases: LeaseStore) -> None:
+    assert await leases.acquire(7, "a") is None
+
+
+async def test_a_lease_that_ran_out_goes_to_another_with_a_higher_epoch(leases: LeaseStore, database: Database) -> None:
+    old = await held(leases, 0, "a")
+    assert await leases.free() == []
+    await expire(database, 0)
+    assert await leases.free() == [0]
+    new = await held(leases, 0, "b")
+    assert new.epoch == old.epoch + 1
+    with pytest.raises(FencedError):
+        await leases.renew(old)
+    await leases.renew(new)
+
+
+async def test_a_lease_that_ran_out_cannot_be_renewed_even_if_nobody_took_it(
+    leases: LeaseStore, database: Database
+) -> None:
+    lease = await held(leases, 0, "a")
+    await expire(database, 0)
+    with pytest.raises(FencedError):
+        await leases.renew(lease)
+
+
+async def test_an_owner_that_comes_back_has_its_partition_at_once_and_fences_its_earlier_life(
+    leases: LeaseStore,
+) -> None:
+    before = await held(leases, 0, "a")
+    assert await leases.held_by("a") == [0]
+    after = await held(leases, 0, "a")
+    assert after.epoch == before.epoch + 1
+    with pytest.raises(FencedError):
+        await leases.renew(before)
+
+
+async def test_a_released_partition_is_free_at_once(leases: LeaseStore) -> None:
+    await leases.release(await held(leases, 0, "a"))
+    assert await leases.acquire(0, "b") is not None
+
+
+async def test_releasing_a_lost_lease_takes_nothing_from_the_new_owner(leases: LeaseStore, database: Database) -> None:
+    old = await held(leases, 0, "a")
+    await expire(database, 0)
+    new = await held(leases, 0, "b")
+    await leases.release(old)
+    await leases.renew(new)
+    assert await leases.acquire(0, "c") is None
+
+
+async def test_an_owners_name_is_data_not_an_expression(leases: LeaseStore) -> None:
+    assert (await held(leases, 0, "$epoch")).owner == "$epoch"
+    assert await leases.held_by("$epoch") == [0]
