@@ -24,6 +24,7 @@ class Section(BaseModel):
 class HttpSettings(Section):
     """The ingest and query endpoint (Ray Serve behind its own HAProxy)."""
 
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` to be reached without a front proxy.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port of the HTTP endpoint.")
     replicas: int = Field(1, ge=1, description="Ingest replicas. One replica is one process: one core at most.")
     cors_max_age_s: int = Field(86_400, ge=0, description="How long a browser may remember a preflight answer.")
@@ -53,7 +54,7 @@ class StreamSettings(Section):
         "file", description="`file`: local disk, fdatasync. `mongo`: majority writes."
     )
     partitions: int = Field(
-        4, ge=1, le=BUCKETS, description="Partitions at first start. Four keep two cores busy and leave room to spread."
+        2, ge=1, le=BUCKETS, description="Partitions at first start, one process each: one per core of a small machine."
     )
     dedupe_window_s: int = Field(
         86_400, ge=60, description="How long an event id is remembered: trackers retry from a queue for up to a day."
@@ -97,6 +98,10 @@ class IngestSettings(Section):
         30.0, gt=0, description="How long a batch is retried across a partition's restart: a restart takes 1 to 15 s."
     )
     site_refresh_s: float = Field(2.0, gt=0, description="How stale a site's keys and settings may be at ingest.")
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+        description="Networks whose X-Forwarded-For is believed: loopback and private ones, where Serve's HAProxy is.",
+    )
 
 
 class ConsumerSettings(Section):
@@ -132,6 +137,7 @@ class LiveSettings(Section):
 class DashboardSettings(Section):
     """The Streamlit dashboard."""
 
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` to be reached without a front proxy.")
     port: int = Field(8501, ge=1, le=65535, description="TCP port of the dashboard.")
     sign_in_s: int = Field(7 * 86_400, ge=60, description="How long a sign-in lasts, in seconds.")
     enabled: bool = Field(True, description="Start the dashboard with `pistats up`.")
