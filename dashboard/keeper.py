@@ -1,0 +1,59 @@
+"""Keeps what every page needs from the system's database in memory: who may enter, and which sites there are."""
+
+import asyncio
+import logging
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from pistats.dashboard_access import DashboardAccess, ensure_password, load_access
+from pistats.sites import SiteStore
+
+log = logging.getLogger(__name__)
+
+REFRESH_S = 2.0
+"""How soon a new site or a changed password is noticed: two tiny reads."""
+
+RETRY_S = 0.5
+"""Until MongoDB has answered once nobody can sign in, so it is asked more often."""
+
+
+class Keeper:
+    """The latest known access and sites; both survive MongoDB being away."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self._database = database
+        self._access: DashboardAccess | None = None
+        self._sites: tuple[str, ...] = ()
+
+    @property
+    def access(self) -> DashboardAccess | None:
+        """Who may enter; None until MongoDB has answered once."""
+        return self._access
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The names of all sites, by name."""
+        return self._sites
+
+    async def run(self) -> None:
+        """Refreshes until cancelled."""
+        while True:
+            try:
+                await self.refresh()
+                await asyncio.sleep(REFRESH_S)
+            except PyMongoError as error:
+                log.debug("Sites and access could not be read: %s", error)
+                await asyncio.sleep(RETRY_S)
+
+    async def refresh(self) -> None:
+        """Reads both once. Started without `pistats up`, the first start prints the password here."""
+        access = await load_access(self._database)
+        if access is None:
+            password = await ensure_password(self._database)
+            if password is not None:
+                print(f"Dashboard password: {password}", flush=True)
+            access = await load_access(self._database)
+        self._sites = tuple(site.name for site in await SiteStore(self._database).list())
+        self._access = access

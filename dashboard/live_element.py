@@ -1,0 +1,35 @@
+"""The live page's element: its markup, its look and the script that patches it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from dashboard.live_socket import PATH
+from pistats.glossary import GLOSSARY
+
+ASSETS = Path(__file__).parent / "assets"
+
+_element = st.components.v2.component(
+    "pistats.live",
+    html=(ASSETS / "live.html").read_text("utf-8"),
+    css=(ASSETS / "live.css").read_text("utf-8"),
+    js=(ASSETS / "live.js").read_text("utf-8"),
+)
+
+
+def live_element(site: str, snapshot: dict[str, Any], ingest_url: str) -> None:
+    """Shows `snapshot` at once and every later one as it comes. A rerun keeps the element and its socket."""
+    _element(
+        key="live",
+        data={
+            "site": site,
+            "snapshot": snapshot,
+            "socket": f"{PATH}?{urlencode({'site': site})}",
+            "glossary": {key: asdict(term) for key, term in GLOSSARY.items()},
+            "snippet": f'<script defer src="{ingest_url}/t.js" data-key="WRITE_KEY"></script>',
+            "hint": f"WRITE_KEY was shown when the site was added; pistats site rotate-key {site} makes a new one.",
+        },
+    )

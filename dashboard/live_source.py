@@ -1,0 +1,120 @@
+"""Keeps the live numbers in memory equal to what the consumers commit, through one MongoDB change stream."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+log = logging.getLogger(__name__)
+
+COLLECTIONS = ("minutes", "feed", "partitions")
+
+PIPELINE = [
+    {
+        "$match": {
+            "ns.coll": {"$in": list(COLLECTIONS)},
+            "operationType": {"$in": ["insert", "replace", "update", "drop", "dropDatabase"]},
+        }
+    }
+]
+"""Deletes are old minutes that MongoDB lets expire: the view forgets those by itself."""
+
+WINDOW_MS = 31 * 60_000
+"""What a reload reads: the 30 minutes shown and the one that is filling."""
+
+HEARTBEAT_MS = 1_000
+"""How long MongoDB may hold an empty answer. Each answer proves that the stream is alive."""
+
+SILENCE_MS = 3_000
+"""Three missed heartbeats: readers are told that the numbers have stopped."""
+
+RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Waits between attempts after errors. mongod is back after about a second; the last one repeats."""
+
+
+class View(Protocol):
+    """What committed documents are given to; the latest one of an id wins."""
+
+    def apply(self, kind: str, document: dict[str, Any], /) -> object: ...
+
+
+V = TypeVar("V", bound=View)
+
+
+class LiveSource(Generic[V]):
+    """Owns the change stream. After any MongoDB error it reads everything again, so nothing missed stays missed.
+
+    `changed` is called after every change of `view`, which is replaced as a whole on every reload.
+    """
+
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        new_view: Callable[[], V],
+        clock: Callable[[], int],
+        changed: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._changed = changed
+        self._heard_ms = 0
+        self._failures = 0
+        self._new_view = new_view
+        self.view = new_view()
+
+    @property
+    def connected(self) -> bool:
+        """True while MongoDB answers: what `view` holds is what is committed."""
+        return self._clock() - self._heard_ms < SILENCE_MS
+
+    async def run(self) -> None:
+        """Follows until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except PyMongoError as error:
+                if self._failures == 0:
+                    log.warning("The change stream of %s broke, reading again: %s", self._database.name, error)
+                await asyncio.sleep(RETRY_S[min(self._failures, len(RETRY_S) - 1)])
+                self._failures += 1
+
+    async def _follow(self) -> None:
+        """Reads everything, then applies changes. The stream opens before the reading, so no change falls between."""
+        async with await self._open() as stream:
+            view = await self._load()
+            self.view = view
+            self._failures = 0
+            self._heard()
+            self._changed()
+            while stream.alive:
+                change = await stream.try_next()
+                self._heard()
+                if change is None:
+                    continue
+                if change["operationType"] in ("drop", "dropDatabase"):
+                    return
+                self._apply(view, change)
+
+    async def _open(self) -> AsyncDatabaseChangeStream[dict[str, Any]]:
+        return await self._database.watch(PIPELINE, full_document="updateLookup", max_await_time_ms=HEARTBEAT_MS)
+
+    async def _load(self) -> V:
+        view = self._new_view()
+        recent = {"_id.minute": {"$gte": self._clock() - WINDOW_MS}}
+        for kind in COLLECTIONS:
+            async for document in self._database[kind].find(recent if kind == "minutes" else {}):
+                view.apply(kind, document)
+        return view
+
+    def _apply(self, view: V, change: dict[str, Any]) -> None:
+        document = change.get("fullDocument")
+        if document is not None:  # None: updated, then deleted before MongoDB looked it up
+            view.apply(change["ns"]["coll"], document)
+            self._changed()
+
+    def _heard(self) -> None:
+        self._heard_ms = self._clock()

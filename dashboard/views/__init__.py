@@ -1,0 +1,1 @@
+"""The pages. (A folder called `pages/` would break Streamlit's deep links.)"""
