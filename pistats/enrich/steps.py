@@ -1,0 +1,122 @@
+"""What happens to an event, in order: read `STEPS` and you know it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pistats.enrich.bot import BotFilter
+from pistats.enrich.domains import Domains
+from pistats.enrich.event import EnrichedEvent, Failure, Reason, open_event
+from pistats.enrich.event_time import event_time_of
+from pistats.enrich.language import language_of
+from pistats.enrich.page import NO_PAGE, page_of
+from pistats.enrich.referrers import Referrers
+from pistats.enrich.source import Sources
+from pistats.enrich.user_agent import UNKNOWN, browser_of
+
+MAX_DETAIL_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichContext:
+    """What the steps look things up in: built once per process, shared by all batches, never changed."""
+
+    bots: BotFilter
+    sources: Sources
+
+    @classmethod
+    def standard(cls) -> "EnrichContext":
+        """From the installed and vendored data. Takes about a second: build it when the process starts."""
+        domains = Domains()
+        return cls(BotFilter.standard(), Sources(Referrers.standard(domains), domains))
+
+
+def put_event_time(event: EnrichedEvent, _: EnrichContext) -> None:
+    """`event_time`: by the server's clock, never after the receipt."""
+    event["event_time"] = event_time_of(event["received_time"], event["time"], event["sent_at"])
+
+
+def put_bot(event: EnrichedEvent, context: EnrichContext) -> None:
+    """`is_bot`, `bot_name`. Bots are kept and flagged; reports leave them out."""
+    user_agent = event["user_agent"]
+    name = context.bots.name_of(user_agent) if user_agent else None
+    event["is_bot"] = name is not None
+    event["bot_name"] = name
+
+
+def put_browser(event: EnrichedEvent, _: EnrichContext) -> None:
+    """`browser`, `browser_version`, `os`, `os_version`, `device`."""
+    user_agent = event["user_agent"]
+    found = browser_of(user_agent) if user_agent else UNKNOWN
+    event["browser"] = found.browser
+    event["browser_version"] = found.browser_version
+    event["os"] = found.os
+    event["os_version"] = found.os_version
+    event["device"] = found.device
+
+
+def put_page(event: EnrichedEvent, _: EnrichContext) -> None:
+    """`host`, `path`, `section`. A section given in the properties wins over the path's first folder."""
+    url = event["url"]
+    page = page_of(url) if url else NO_PAGE
+    event["host"] = page.host
+    event["path"] = page.path
+    properties = event["properties"]
+    given = properties.get("section") if properties else None
+    event["section"] = given if given and type(given) is str else page.section
+
+
+def put_source(event: EnrichedEvent, context: EnrichContext) -> None:
+    """`source`, `medium`, `campaign`, `term`, `content`, `channel`, `search_term`: all null within the site."""
+    url = event["url"]
+    found = context.sources.of(page_of(url) if url else NO_PAGE, event["referrer"])
+    event["source"] = found.source
+    event["medium"] = found.medium
+    event["campaign"] = found.campaign
+    event["term"] = found.term
+    event["content"] = found.content
+    event["channel"] = found.channel
+    event["search_term"] = found.search_term
+
+
+def put_language(event: EnrichedEvent, _: EnrichContext) -> None:
+    """`language`: the first of the browser's list, written the usual way."""
+    language = event["language"]
+    if language:
+        event["language"] = language_of(language)
+
+
+Step = Callable[[EnrichedEvent, EnrichContext], None]
+"""Fills in its own fields of an event, from the event and the context and from nothing else."""
+
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("event_time", put_event_time),
+    ("bot", put_bot),
+    ("browser", put_browser),
+    ("page", put_page),
+    ("source", put_source),
+    ("language", put_language),
+)
+"""Every step by name, in order. The name is the `stage` of a dead letter."""
+
+
+def enrich_batch(
+    payloads: Sequence[bytes], partition: int, offsets: Sequence[int], context: EnrichContext
+) -> list[EnrichedEvent | Failure]:
+    """One outcome per payload, in order; never raises because of an event: that one becomes a `Failure`.
+
+    The same payload at the same place gives the same outcome, so a batch may be enriched again.
+    """
+    return [enrich(payload, partition, offset, context) for payload, offset in zip(payloads, offsets, strict=True)]
+
+
+def enrich(payload: bytes, partition: int, offset: int, context: EnrichContext) -> EnrichedEvent | Failure:
+    """The enriched event of one record, or why there is none."""
+    event = open_event(payload, partition, offset)
+    if isinstance(event, Failure):
+        return event
+    for name, step in STEPS:
+        try:
+            step(event, context)
+        except Exception as error:
+            return Failure(name, Reason.STEP_FAILED, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARS])
+    return event
