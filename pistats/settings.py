@@ -59,6 +59,11 @@ class StreamSettings(Section):
     dedupe_window_s: int = Field(
         86_400, ge=60, description="How long an event id is remembered: trackers retry from a queue for up to a day."
     )
+    dedupe_max_ids: int = Field(
+        20_000_000,
+        ge=100_000,
+        description="Event ids remembered per partition, 12 bytes each: a flood shortens the window, not the memory.",
+    )
     log_retention_s: int = Field(259_200, ge=60, description="How long records stay replayable: three days.")
     log_retention_bytes: int = Field(
         20_000_000_000,
