@@ -156,9 +156,6 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(Path(".pistats"), description="Everything that this system stores, and where `up` notes itself.")
-    host: str = Field(
-        "127.0.0.1", description="Address that printed links use. Binding is documented in OPERATIONS.md."
-    )
     http: HttpSettings = HttpSettings()
     mongodb: MongoSettings = MongoSettings()
     stream: StreamSettings = StreamSettings()

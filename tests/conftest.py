@@ -13,6 +13,8 @@ from pistats.mongo.client import connect
 from pistats.mongo.server import MongodServer
 from pistats.settings import MongoSettings
 
+pytest_plugins = ["tests.running_system"]
+
 UNIT_TESTS = Path(__file__).parent / "unit"
 TEST_COMMANDS = ("--setParameter", "enableTestCommands=1")
 """Turns on mongod's fail points, with which a test makes a chosen command fail."""

@@ -111,6 +111,7 @@ def _print(report: SendReport, retried: int, ended: bool) -> None:
         errors.print("interrupted: send the same file again to send the rest", markup=False, style="yellow")
     sys.stdout.write(
         f"lines {report.lines} · accepted {report.accepted} · duplicates {report.duplicates}"
-        f" · rejected {report.rejected} · bad lines {report.bad} · not delivered {report.undelivered} · retried requests {retried}\n"
+        f" · rejected {report.rejected} · bad lines {report.bad} · not delivered {report.undelivered}"
+        f" · retried requests {retried}\n"
     )
     sys.stdout.flush()

@@ -1,0 +1,31 @@
+"""Asks every part of a running system how it is."""
+
+import asyncio
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+from actors.partition_client import PartitionClient
+from pistats.errors import PistatsError
+from pistats.settings import Settings
+from pistats.status import SystemReport, system_report
+from pistats.stream.partition import PartitionStatus
+from pistats.topology import settle_partitions
+
+
+async def overview(client: AsyncMongoClient[dict[str, Any]], settings: Settings) -> SystemReport:
+    """The report of the whole system; a part that doesn't answer is part of it. Raises when MongoDB is away."""
+    partitions = await settle_partitions(client[settings.database()], settings.stream.partitions)
+    logs = await asyncio.gather(*(_status(partition) for partition in range(partitions)))
+    group = client[settings.database(settings.consumers.group)]
+    checkpoints = {document["_id"]: document async for document in group["partitions"].find()}
+    members = [document async for document in group["members"].find().sort("_id")]
+    server = await client.admin.command("hello")
+    return system_report(settings.consumers.group, logs, checkpoints, members, server["localTime"])
+
+
+async def _status(partition: int) -> PartitionStatus | None:
+    try:
+        return await PartitionClient(partition).status()
+    except PistatsError:
+        return None

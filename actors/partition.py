@@ -1,0 +1,60 @@
+"""The Ray actor that owns one stream partition."""
+
+import asyncio
+import logging
+import os
+
+import ray
+
+from pistats.clock import now_ms
+from pistats.settings import Settings
+from pistats.stream.batch import Appended, Batch, Fetched
+from pistats.stream.file_log import FileLog
+from pistats.stream.partition import PartitionStatus, StreamPartition
+
+APPEND_CALLS = 64
+"""Append calls under way at once. They share group commits, so this is plenty for many ingest replicas."""
+FETCH_CALLS = 64
+"""Long polls held open at once: one per consumer group and `stream tail`."""
+ADMIN_CALLS = 8
+LOG_STOPPED_EXIT = 74
+"""Exit code (EX_IOERR) when the log is in doubt. Ray starts the actor again, which recovers from what is on disk."""
+
+log = logging.getLogger(__name__)
+
+
+class PartitionActor:
+    """One partition: durable appends and long-poll reads. A second one on the same partition fences the first."""
+
+    async def __init__(self, partition: int, settings: Settings) -> None:  # type: ignore[misc]
+        directory = settings.data / "stream" / f"partition-{partition:03d}"
+        stored = await asyncio.to_thread(FileLog.open, directory, partition, settings.stream)
+        self._partition = StreamPartition(partition, stored, settings.stream, now_ms)
+        self._end = asyncio.create_task(self._end_when_stopped())
+
+    @ray.method(concurrency_group="append")
+    async def append(self, batch: Batch) -> Appended:
+        """Durable when it returns. See `StreamPartition.append`."""
+        return await self._partition.append(batch)
+
+    @ray.method(concurrency_group="fetch")
+    async def fetch(self, offset: int, max_bytes: int, wait_s: float) -> Fetched:
+        """Frames from `offset` on; waits up to `wait_s` for the first. See `StreamPartition.fetch`."""
+        return await self._partition.fetch(offset, max_bytes, wait_s)
+
+    @ray.method(concurrency_group="admin")
+    async def resolve(self, position: str) -> int:
+        """The offset that a position names now. Raises PositionError."""
+        return await self._partition.resolve(position)
+
+    @ray.method(concurrency_group="admin")
+    async def status(self) -> PartitionStatus:
+        """The partition in numbers."""
+        return self._partition.status()
+
+    async def _end_when_stopped(self) -> None:
+        """A log in doubt is not argued with: end the process, so that the next one reads what is really there."""
+        await self._partition.stopped.wait()
+        log.error("ending this process: %s", self._partition.status().stopped_reason)
+        await asyncio.sleep(0.1)  # the callers get their answers first
+        os._exit(LOG_STOPPED_EXIT)

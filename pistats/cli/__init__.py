@@ -1,0 +1,45 @@
+"""The command line: `pistats`. Each command is a module; this one only lists them and turns errors into messages."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from pistats.cli.deploy import deploy
+from pistats.cli.doctor import doctor
+from pistats.cli.send import send
+from pistats.cli.simulate import simulate
+from pistats.cli.site import site_commands
+from pistats.cli.status import status
+from pistats.cli.stream import stream_commands
+from pistats.cli.up import up
+from pistats.errors import PistatsError
+
+FAILED = 1
+"""Exit code of a command that could not do its work; wrong usage is 2, as everywhere."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+app = typer.Typer(
+    name="pistats",
+    help="Self-hosted, real-time clickstream analytics: no acknowledged event is lost or counted twice.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,
+)
+for command in (up, deploy, status, doctor, send, simulate):
+    app.command()(command)
+app.add_typer(site_commands, name="site")
+app.add_typer(stream_commands, name="stream")
+
+
+def main() -> None:
+    """Run one command. Errors that piStats knows are one readable line on standard error, not a traceback."""
+    try:
+        app()
+    except PistatsError as error:
+        Console(stderr=True, style="red").print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,55 @@
+"""Puts piStats on a Ray cluster that this process has joined: the same steps on one machine and on many."""
+
+import asyncio
+import time
+
+from actors.partition_client import PartitionClient
+from actors.supervisor import create_supervisor
+from pistats.errors import UnavailableError
+from pistats.mongo.client import connect
+from pistats.mongo.indexes import ensure_group_indexes, ensure_system_indexes
+from pistats.settings import Settings
+from pistats.topology import settle_partitions
+from serve_app.deployment import deploy_ingest
+
+PARTITIONS_TIMEOUT_S = 120.0
+"""A partition's first answer: a process start, and recovery of its log."""
+POLL_S = 0.2
+
+
+def deploy_system(settings: Settings, mongodb_uri: str) -> int:
+    """Collections, actors and Serve apps, each created when missing. Returns the number of partitions.
+
+    Idempotent: a second call changes nothing that runs, but brings the Serve app to this version and these settings.
+    Raises UnavailableError when a partition doesn't answer in two minutes.
+    """
+    partitions = asyncio.run(_prepare(settings, mongodb_uri))
+    create_supervisor(settings, mongodb_uri, partitions)
+    deploy_ingest(settings, mongodb_uri, partitions)
+    asyncio.run(_wait_for(partitions))
+    return partitions
+
+
+async def _prepare(settings: Settings, mongodb_uri: str) -> int:
+    client = connect(mongodb_uri)
+    try:
+        system = client[settings.database()]
+        await ensure_system_indexes(system)
+        await ensure_group_indexes(client[settings.database(settings.consumers.group)], settings.live.keep_s)
+        return await settle_partitions(system, settings.stream.partitions)
+    finally:
+        await client.close()
+
+
+async def _wait_for(partitions: int) -> None:
+    deadline = time.monotonic() + PARTITIONS_TIMEOUT_S
+    for partition in range(partitions):
+        client = PartitionClient(partition)
+        while True:
+            try:
+                await client.status()
+                break
+            except UnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(POLL_S)

@@ -1,0 +1,125 @@
+"""`pistats doctor`: is this machine fit to run piStats, and what mends it."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pistats.cli.options import DEFAULT_DATA, DataOption
+from pistats.errors import ConfigurationError
+from pistats.local import runtime
+from pistats.local.ports import is_free
+from pistats.mongo.binary import find_mongod
+from pistats.settings import Settings
+
+DISK_BYTES = 5_000_000_000
+"""A day at the seed's load is about 3 GB in the stream."""
+MEMORY_BYTES = 3_500_000_000
+"""The whole system at rest, and a job beside it."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was found, and how to mend it when it isn't well."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    required: bool = True
+
+
+def doctor(data: DataOption = DEFAULT_DATA) -> None:
+    """Check this machine: Python, mongod, ports, disk, memory, browser. Says how to mend each. Exit 1 when unfit.
+
+    Example: pistats doctor --data /var/lib/pistats
+    """
+    settings = Settings(data=data)
+    findings = [check(settings) for check in CHECKS]
+    table = Table("", "What", "Found", "How to mend it")
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else ("[red]no[/]" if finding.required else "[yellow]–[/]")
+        table.add_row(mark, finding.name, finding.found, "" if finding.ok else finding.mend)
+    Console().print(table)
+    if any(not finding.ok and finding.required for finding in findings):
+        raise typer.Exit(1)
+
+
+def _python(_: Settings) -> Finding:
+    version = sys.version.split()[0]
+    return Finding("Python", sys.version_info >= (3, 11), version, "Install Python 3.11 or newer, then `make venv`.")
+
+
+def _mongod(settings: Settings) -> Finding:
+    if settings.mongodb.uri:
+        return Finding("MongoDB", True, "set by mongodb.uri")
+    try:
+        return Finding("mongod", True, str(find_mongod()))
+    except ConfigurationError as error:
+        return Finding("mongod", False, "none", str(error))
+
+
+def _port(name: str, host: str, port: int, flag: str, settings: Settings) -> Finding:
+    if _runs(settings):
+        return Finding(name, True, f"{port}: in use by this system")
+    free = is_free(port, host)
+    return Finding(
+        name, free, f"{port}: {'free' if free else 'taken'}", f"Stop the program that listens on {port}, or use {flag}."
+    )
+
+
+def _http_port(settings: Settings) -> Finding:
+    return _port("HTTP port", settings.http.host, settings.http.port, "--port", settings)
+
+
+def _dashboard_port(settings: Settings) -> Finding:
+    return _port("Dashboard port", settings.dashboard.host, settings.dashboard.port, "--dashboard-port", settings)
+
+
+def _disk(settings: Settings) -> Finding:
+    existing = next(path for path in (settings.data.resolve(), *settings.data.resolve().parents) if path.exists())
+    usage = shutil.disk_usage(existing)
+    roomy = usage.free > DISK_BYTES and usage.used / usage.total < settings.stream.disk_high_water
+    return Finding(
+        "Disk",
+        roomy,
+        f"{usage.free / 1e9:.1f} GB free at {existing}",
+        "Free space, or put --data on another disk.",
+    )
+
+
+def _memory(_: Settings) -> Finding:
+    free = psutil.virtual_memory().available
+    return Finding("Memory", free > MEMORY_BYTES, f"{free / 1e9:.1f} GB free", "Stop other programs, or use 8 GB.")
+
+
+def _browser(_: Settings) -> Finding:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    return Finding(
+        "Browser", found is not None, found or "none", "Only the tests need one: apt install chromium.", required=False
+    )
+
+
+def _runs(settings: Settings) -> bool:
+    try:
+        runtime.read(settings.data)
+    except ConfigurationError:
+        return False
+    return True
+
+
+CHECKS: tuple[Callable[[Settings], Finding], ...] = (
+    _python,
+    _mongod,
+    _http_port,
+    _dashboard_port,
+    _disk,
+    _memory,
+    _browser,
+)

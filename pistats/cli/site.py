@@ -1,0 +1,92 @@
+"""`pistats site`: the sites that may send events, and their keys."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
+from pistats.local import runtime
+from pistats.mongo.client import connect
+from pistats.settings import Settings
+from pistats.sites import Site, SiteKeys, SiteStore
+
+site_commands = typer.Typer(help="The sites that may send events, and their keys.", no_args_is_help=True)
+T = TypeVar("T")
+
+
+@site_commands.command("add", epilog="Example: pistats site add news --timezone Europe/Berlin")
+def add(
+    name: Annotated[str, typer.Argument(help="Letters, digits, dots and dashes; `example.com` or `news`.")],
+    timezone: Annotated[str, typer.Option(help="IANA time zone of the site's days, as `Europe/Berlin`.")] = "UTC",
+    as_json: JsonOption = False,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Add a site and print its write key and read key. They are shown once: only their hashes are kept."""
+    keys = _with_sites(data, lambda sites: sites.add(name, timezone=timezone))
+    _show_keys(keys, as_json, data)
+
+
+@site_commands.command("list", epilog="Example: pistats site list --json")
+def list_sites(as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) -> None:
+    """List the sites."""
+    sites: list[Site] = _with_sites(data, lambda store: store.list())
+    if as_json:
+        print(orjson.dumps([_public(site) for site in sites]).decode())
+        return
+    table = Table("Site", "Time zone", "Allowed origins", "Created")
+    for site in sites:
+        created = datetime.fromtimestamp(site.created_time / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+        table.add_row(site.name, site.timezone, ", ".join(site.allowed_origins) or "any", created)
+    Console().print(table if sites else "No site yet. Add one: pistats site add NAME")
+
+
+@site_commands.command("rotate-key", epilog="Example: pistats site rotate-key news --which write")
+def rotate_key(
+    name: Annotated[str, typer.Argument(help="The site.")],
+    which: Annotated[Literal["both", "write", "read"], typer.Option(help="Which key to replace.")] = "both",
+    as_json: JsonOption = False,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Replace a site's keys and print the new ones. The old ones are refused within seconds."""
+    _show_keys(_with_sites(data, lambda sites: sites.rotate_key(name, which)), as_json, data)
+
+
+def _with_sites(data: Any, use: Callable[[SiteStore], Awaitable[T]]) -> T:
+    """Run `use` on the site store of the running system."""
+    system, settings = runtime.read(data), Settings(data=data)
+
+    async def run() -> T:
+        client = connect(system.mongodb_uri)
+        try:
+            return await use(SiteStore(client[settings.database()]))
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+def _show_keys(keys: SiteKeys, as_json: bool, data: Any) -> None:
+    shown = {name: value for name, value in asdict(keys).items() if value is not None}
+    if as_json:
+        print(orjson.dumps(shown).decode())
+        return
+    console = Console()
+    for name, value in shown.items():
+        console.print(f"{name.replace('_', ' '):10}", value, markup=False, highlight=False, soft_wrap=True)
+    if keys.write_key:
+        tag = f'<script defer src="{runtime.read(data).url}/t.js" data-key="{keys.write_key}"></script>'
+        console.print("\nPaste this into every page, before </head>:\n", markup=False)
+        console.print(tag, markup=False, highlight=False, soft_wrap=True)
+    console.print("\nThe keys are shown once.", style="yellow")
+
+
+def _public(site: Site) -> dict[str, Any]:
+    """A site without the hashes of its keys."""
+    return {name: value for name, value in asdict(site).items() if not name.endswith("_hash")}

@@ -1,0 +1,70 @@
+"""`pistats status`: is the system well, and where does it stand."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
+from pistats.local import runtime
+from pistats.settings import Settings
+from pistats.status import SystemReport
+
+
+def status(as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) -> None:
+    """Show partitions, offsets, lag, consumers and the ledger. Exit 1 when something is not well.
+
+    Example: pistats status --json
+    """
+    from actors.connection import connected
+
+    system = runtime.read(data)
+    with connected(system.ray_address, system.ray_token_path):
+        report = asyncio.run(_report(Settings(data=data), system.mongodb_uri))
+    if as_json:
+        print(orjson.dumps(report.as_json()).decode())
+    else:
+        _show(report, Console())
+    if not report.healthy:
+        raise typer.Exit(1)
+
+
+async def _report(settings: Settings, mongodb_uri: str) -> SystemReport:
+    from actors.overview import overview
+    from pistats.mongo.client import connect
+
+    client = connect(mongodb_uri)
+    try:
+        return await overview(client, settings)
+    finally:
+        await client.close()
+
+
+def _show(report: SystemReport, console: Console) -> None:
+    table = Table("Partition", "Offsets", "Committed", "Lag", "Duplicates", "Consumer", "Ledger")
+    for one in report.partitions:
+        table.add_row(
+            str(one.partition),
+            f"{_number(one.first_offset)} … {_number(one.end_offset)}",
+            _number(one.committed_offset),
+            f"{_number(one.lag_events)} events, {one.lag_s:.1f} s",
+            _number(one.duplicates),
+            one.consumer or "none",
+            "matches" if one.difference == 0 else f"[red]{one.difference:+} off[/]",
+        )
+    console.print(table)
+    ledger = report.ledger
+    console.print(
+        f"appended {ledger['appended']:,} = enriched {ledger['enriched']:,} + bots {ledger['bots']:,} + dead letters "
+        f"{ledger['dead_lettered']:,} + waiting {report.lag_events:,}"
+    )
+    console.print("[green]healthy[/]" if report.healthy else "[red]not healthy[/]")
+    for problem in report.problems:
+        console.print(f"  {problem}", markup=False)
+
+
+def _number(value: Any) -> str:
+    return "?" if value is None else f"{value:,}"

@@ -1,0 +1,77 @@
+"""`pistats stream`: look into the stream."""
+
+import asyncio
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
+from pistats.local import runtime
+
+stream_commands = typer.Typer(help="Look into the stream that holds every acknowledged event.", no_args_is_help=True)
+
+FETCH_BYTES = 1_000_000
+
+
+@stream_commands.command("tail", epilog="Example: pistats stream tail --partition 0 --from trim-horizon --limit 5")
+def tail(
+    partition: Annotated[int, typer.Option(min=0, help="The partition to read.")],
+    position: Annotated[
+        str, typer.Option("--from", help="trim-horizon, latest, offset:N, after:N or time:2026-11-23T10:00:00Z.")
+    ] = "latest",
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="Stop after N records. Unset: read what is there; from latest, follow.")
+    ] = None,
+    follow: Annotated[bool | None, typer.Option("--follow/--no-follow", help="Wait for later records.")] = None,
+    as_json: JsonOption = False,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Print the records of one partition, in order. Reading takes nothing away.
+
+    With --json one object a line: partition, offset, append_time (Unix ms), event_id, event.
+    """
+    from actors.connection import connected
+
+    system = runtime.read(data)
+    if follow is None:
+        follow = position == "latest" and limit is None
+    with connected(system.ray_address, system.ray_token_path):
+        asyncio.run(_tail(partition, position, limit, follow, as_json))
+
+
+async def _tail(partition: int, position: str, limit: int | None, follow: bool, as_json: bool) -> None:
+    from actors.partition_client import PartitionClient
+    from pistats.stream.frame import decode
+
+    client = PartitionClient(partition)
+    offset = await client.resolve(position)
+    console, left = Console(highlight=False, soft_wrap=True), limit
+    while left is None or left > 0:
+        fetched = await client.fetch(offset, FETCH_BYTES, 1.0 if follow else 0.0)
+        records = [record for frame in fetched.frames for record in decode(frame) if record.offset >= offset]
+        for record in records[:left]:
+            event = orjson.loads(record.payload)
+            line = _line(partition, record.offset, record.append_time, event)
+            if as_json:
+                print(orjson.dumps(line).decode())
+            else:
+                console.print(
+                    f"{record.offset:>10}  {event.get('site')}  {event.get('name')}  {event.get('url', '')}",
+                    markup=False,
+                )
+        left = None if left is None else left - len(records)
+        offset = max(offset, fetched.next_offset)
+        if not follow and offset >= fetched.end_offset:
+            return
+
+
+def _line(partition: int, offset: int, append_time: int, event: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "partition": partition,
+        "offset": offset,
+        "append_time": append_time,
+        "event_id": event.get("event_id"),
+        "event": event,
+    }

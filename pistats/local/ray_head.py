@@ -1,0 +1,110 @@
+"""The Ray of this machine, as `pistats up` starts it: its command line, and the environment all its processes share."""
+
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2s
+from pathlib import Path
+from tempfile import gettempdir
+
+from pistats.local.ports import free_ports
+
+OBJECT_STORE_BYTES = 256_000_000
+"""Ray's own default is 30 % of memory. Our objects are batches of a few hundred kilobytes and jobs' small tables."""
+REPLICA_PORTS = 20
+"""Ports that Serve may give to replicas, one each; a new version's replicas start before the old ones stop."""
+STREAM_LABEL = "pistats-stream"
+"""Nodes with this label keep stream partitions on their disk."""
+HAPROXY_THREADS = 4
+"""On 2 cores, four threads carried 15 to 40 % more requests than one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayHead:
+    """What is needed to start the head node of one data directory, apart from every other Ray of the machine."""
+
+    address: str
+    command: list[str]
+    environment: dict[str, str]
+    token_path: Path
+
+
+def ray_head(data: Path, http_port: int) -> RayHead:
+    """Command and environment for a head node with ports, sockets and a token of its own."""
+    gcs, dashboard, agent, metrics, runtime_env, client = free_ports(6)
+    token_path = ray_token(data)
+    return RayHead(
+        address=f"127.0.0.1:{gcs}",
+        command=[
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+            "--disable-usage-stats",
+            "--no-monitor",
+            f"--port={gcs}",
+            f"--dashboard-port={dashboard}",
+            f"--dashboard-agent-listen-port={agent}",
+            f"--metrics-export-port={metrics}",
+            f"--runtime-env-agent-port={runtime_env}",
+            "--node-ip-address=127.0.0.1",
+            f"--ray-client-server-port={client}",
+            "--include-log-monitor=false",
+            "--include-dashboard=false",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+            f"--temp-dir={ray_directory(data)}",
+            f"--labels={STREAM_LABEL}=yes",
+        ],
+        environment={**ray_auth(token_path), **serve_environment(data / "haproxy", http_port)},
+        token_path=token_path,
+    )
+
+
+def ray_auth(token_path: Path | str) -> dict[str, str]:
+    """The environment with which every process of a cluster, and every driver, shows the same token."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_path)}
+
+
+def ray_token(data: Path) -> Path:
+    """The file with this system's Ray token, made on first use. Whoever can read it can run code in the system."""
+    path = data.resolve() / "ray.token"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return path
+
+
+def ray_directory(data: Path) -> Path:
+    """Where Ray keeps sockets and logs: a short path of its own, for a socket's path may have 107 bytes at most."""
+    return Path(gettempdir()) / f"pistats-{blake2s(str(data.resolve()).encode(), digest_size=5).hexdigest()}"
+
+
+def serve_environment(directory: Path, http_port: int) -> Mapping[str, str]:
+    """Ray Serve behind its own HAProxy, in files and ports of this system's own. Set before Ray starts, on every node.
+
+    Serve keeps these in fixed places by default, so that two systems on one machine would take each other's.
+    """
+    stats, metrics, fallback, first_replica = free_ports(4)
+    first_replica = min(first_replica, 65_535 - 2 * REPLICA_PORTS)
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(HAPROXY_THREADS),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(directory / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(directory / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        # One log line and one datagram per request would cost more than the request.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        # A client that sends nothing for a minute is gone; Serve's default is an hour.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first_replica),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first_replica + REPLICA_PORTS),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first_replica + REPLICA_PORTS + 1),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(first_replica + 2 * REPLICA_PORTS),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray looks for an accelerator in every new process; there is nothing of ours to run on one.
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }

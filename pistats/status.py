@@ -1,0 +1,155 @@
+"""Is the system well? One report of partitions, consumers and the ledger, behind `pistats status` and the dashboard."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from pistats.stream.partition import PartitionStatus
+
+STALE_S = 15.0
+"""A consumer looks at each of its partitions every second or two; after this long, nobody does."""
+LATE_S = 60.0
+"""Records that wait this long are no longer live."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReport:
+    """One partition, from the log and from the group's checkpoint. None: not known, because that side is silent."""
+
+    partition: int
+    epoch: int | None
+    first_offset: int | None
+    end_offset: int | None
+    committed_offset: int
+    lag_events: int | None
+    lag_s: float
+    """Age of the oldest record that may not be consumed yet; 0 when there is none."""
+    duplicates: int | None
+    conflicting_duplicates: int | None
+    bytes_on_disk: int | None
+    consumer: str | None
+    consumer_epoch: int
+    enriched: int
+    bots: int
+    dead_lettered: int
+    difference: int
+    """Consumed offsets less counted outcomes: anything but 0 is an event lost or counted twice."""
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemReport:
+    """The whole system. `healthy` when no partition has a problem."""
+
+    healthy: bool
+    group: str
+    lag_events: int
+    lag_s: float
+    ledger: dict[str, int]
+    partitions: tuple[PartitionReport, ...]
+    consumers: tuple[dict[str, Any], ...]
+    problems: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as `pistats status --json` prints them."""
+        return asdict(self)
+
+
+def system_report(
+    group: str,
+    partitions: Sequence[PartitionStatus | None],
+    checkpoints: Mapping[int, Mapping[str, Any]],
+    members: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> SystemReport:
+    """Bring both sides together. `partitions[i]` is what the log of partition i says, None when it doesn't answer.
+
+    `checkpoints`: documents of the group's `partitions` by partition. `members`: documents of its `members`.
+    `now` by MongoDB's clock, which wrote the documents.
+    """
+    reports = tuple(
+        _partition_report(number, status, checkpoints.get(number, {}), now) for number, status in enumerate(partitions)
+    )
+    consumers = tuple(
+        {"name": member["_id"], "alive": member["expires_at"] > now, "partitions": list(member.get("partitions", ()))}
+        for member in members
+    )
+    problems = tuple(f"partition {one.partition}: {problem}" for one in reports for problem in one.problems)
+    if not any(consumer["alive"] for consumer in consumers):
+        problems += ("no consumer is alive: the supervisor starts one within seconds, see the Ray logs if it doesn't",)
+    return SystemReport(
+        healthy=not problems,
+        group=group,
+        lag_events=sum(one.lag_events or 0 for one in reports),
+        lag_s=max((one.lag_s for one in reports), default=0.0),
+        ledger=_ledger(reports),
+        partitions=reports,
+        consumers=consumers,
+        problems=problems,
+    )
+
+
+def _partition_report(
+    number: int, log: PartitionStatus | None, checkpoint: Mapping[str, Any], now: datetime
+) -> PartitionReport:
+    committed = int(checkpoint.get("offset") or 0)
+    counts = checkpoint.get("counts") or {"enriched": 0, "bots": 0, "dead_lettered": 0}
+    lag_events = None if log is None else max(0, log.end_offset - committed)
+    lag_s = _lag_s(lag_events, checkpoint, now)
+    difference = committed - int(checkpoint.get("start_offset") or 0) - sum(counts.values())
+    return PartitionReport(
+        partition=number,
+        epoch=log.epoch if log else None,
+        first_offset=log.first_offset if log else None,
+        end_offset=log.end_offset if log else None,
+        committed_offset=committed,
+        lag_events=lag_events,
+        lag_s=lag_s,
+        duplicates=log.duplicates if log else None,
+        conflicting_duplicates=log.conflicting_duplicates if log else None,
+        bytes_on_disk=log.bytes_on_disk if log else None,
+        consumer=checkpoint.get("owner") or None,
+        consumer_epoch=int(checkpoint.get("epoch") or 0),
+        **counts,
+        difference=difference,
+        problems=tuple(_problems(log, checkpoint, lag_s, difference, now)),
+    )
+
+
+def _lag_s(lag_events: int | None, checkpoint: Mapping[str, Any], now: datetime) -> float:
+    """Nothing consumed that was appended after the last look: that is how old the oldest waiting record can be."""
+    if lag_events == 0:
+        return 0.0
+    looked = checkpoint.get("checked_at") if checkpoint.get("caught_up") else None
+    if looked is not None:
+        return max(0.0, float((now - looked).total_seconds()))
+    consumed = checkpoint.get("append_time")
+    return max(0.0, now.timestamp() - consumed / 1000) if consumed is not None else 0.0
+
+
+def _problems(
+    log: PartitionStatus | None, checkpoint: Mapping[str, Any], lag_s: float, difference: int, now: datetime
+) -> list[str]:
+    problems = []
+    if log is None:
+        problems.append("its log doesn't answer; it restarts by itself, see the Ray logs if it doesn't")
+    checked = checkpoint.get("checked_at")
+    if checked is None or (now - checked).total_seconds() > STALE_S:
+        problems.append("no consumer has looked at it for a while; another takes over when the lease runs out")
+    if lag_s > LATE_S:
+        problems.append(f"its oldest waiting record is {lag_s:.0f} s old")
+    if difference:
+        problems.append(f"the ledger is {difference} off: compare `pistats stream tail` with the dead letters")
+    return problems
+
+
+def _ledger(reports: Sequence[PartitionReport]) -> dict[str, int]:
+    names = ("enriched", "bots", "dead_lettered", "difference")
+    totals = {name: sum(getattr(one, name) for one in reports) for name in names}
+    return {
+        "appended": sum(one.end_offset or 0 for one in reports),
+        "duplicates": sum(one.duplicates or 0 for one in reports),
+        "consumed": sum(one.committed_offset for one in reports),
+        **totals,
+    }

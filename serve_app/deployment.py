@@ -1,0 +1,69 @@
+"""The Serve applications of piStats, put on the cluster that this process has joined."""
+
+from collections.abc import Callable
+
+from ray import serve
+
+from actors.partition_client import PartitionClient
+from pistats.errors import UnavailableError
+from pistats.ingest.accept import Ingest
+from pistats.ingest.batcher import MicroBatcher
+from pistats.ingest.salts import DailySalts, MongoSaltStore
+from pistats.ingest.site_cache import SiteCache
+from pistats.mongo.client import connect
+from pistats.settings import Settings
+from pistats.sites import SiteStore
+from serve_app.ingest_asgi import IngestApp
+from serve_app.tracker import SCRIPT
+
+INGEST = "ingest"
+"""Name of the Serve application that takes events."""
+MARGIN = 100
+"""Serve refuses above `max_ongoing_requests` with a bare 503; our own answer, with Retry-After, has to come first."""
+
+
+def deploy_ingest(settings: Settings, mongodb_uri: str, partitions: int) -> None:
+    """Serve the ingest endpoint; returns when it answers. Idempotent: brings a running one to these settings."""
+    serve.start(
+        http_options={"host": settings.http.host, "port": settings.http.port},
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
+    )
+    most = settings.ingest.max_pending_requests + MARGIN
+    deployment = serve.deployment(
+        name=INGEST,
+        num_replicas=settings.http.replicas,
+        max_ongoing_requests=most,
+        max_queued_requests=most,
+        ray_actor_options={"num_cpus": 0},
+        health_check_period_s=10,
+        graceful_shutdown_timeout_s=settings.ingest.append_timeout_s + 5,
+    )(serve.ingress(ingest_builder(settings, mongodb_uri, partitions))())
+    serve.run(deployment.bind(), name=INGEST, route_prefix="/")
+
+
+def ingest_builder(settings: Settings, mongodb_uri: str, partitions: int) -> Callable[[], IngestApp]:
+    """A function that builds the ASGI application inside the replica, with connections of its own."""
+
+    def build() -> IngestApp:
+        database = connect(mongodb_uri)[settings.database()]
+        clients = [PartitionClient(partition) for partition in range(partitions)]
+        sites = SiteCache(SiteStore(database).list, settings.ingest.site_refresh_s)
+        ingest = Ingest(
+            sites,
+            DailySalts(MongoSaltStore(database)),
+            [MicroBatcher(client.partition, client.append, settings.ingest) for client in clients],
+            settings.ingest,
+        )
+
+        async def ready() -> None:
+            """Every partition answers and the sites are known: an append can be made durable."""
+            if not sites.loaded:
+                raise UnavailableError("The sites are not loaded yet.")
+            for client in clients:
+                state = await client.status()
+                if state.state != "open":
+                    raise UnavailableError(f"Partition {client.partition} is {state.state}.")
+
+        return IngestApp(ingest, ready, SCRIPT.read_bytes(), settings)
+
+    return build
