@@ -40,7 +40,7 @@ class Admitted:
     values: npt.NDArray[np.uint64]
     """The same numbers as `hashes`."""
     batches: list[tuple[bytes, int]]
-    """(batch id, records stored) in record order, batches without a new record left out."""
+    """(batch id, records stored) in record order; 0 when all of a batch were duplicates."""
     answers: list[Appended]
     """One for each batch of the group, in its order."""
     totals: FrameTotals
@@ -171,10 +171,8 @@ class _Selection:
         self._values = self._values[indexes]
 
     def _answer(self, batch: Batch, offset: int, duplicates: list[int]) -> None:
-        records = len(batch.keys) - len(duplicates)
         self.answers[batch.batch_id] = Appended(offset, duplicates, self._admission._epoch)
-        if records:
-            self._batches.append((batch.batch_id, records))
+        self._batches.append((batch.batch_id, len(batch.keys) - len(duplicates)))
 
 
 def same_body(stored: bytes, received: bytes) -> bool:
