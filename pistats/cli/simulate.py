@@ -31,9 +31,7 @@ def simulate(
     rate: Annotated[float, typer.Option(min=0.01, help="Events a second, whether or not the server keeps up.")] = 20.0,
     visitors: Annotated[int, typer.Option(min=1, help="Distinct visitors at most.")] = 5_000,
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until Ctrl-C.")] = 0.0,
-    seed: Annotated[
-        int | None, typer.Option(help="The same seed: the same visitors and visits. Default: random.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed: the same visits. Default: random.")] = None,
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Events in one request.")] = 50,
     acked: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write the id of every acknowledged event here, one a line.")
@@ -117,10 +115,8 @@ async def _shown(load: Load, delivery: Delivery, console: Console) -> AsyncItera
             while True:
                 report, counts = load.report, delivery.counts
                 retries = f" · {counts.retried} retries ({counts.last_problem})" if counts.retried else ""
-                text = (
-                    f"sent {report.sent:,} · acknowledged {report.acknowledged:,} · waiting {report.pending:,}{retries}"
-                )
-                status.update(text)
+                counted = f"sent {report.sent:,} · acknowledged {report.acknowledged:,} · waiting {report.pending:,}"
+                status.update(counted + retries)
                 await asyncio.sleep(SHOW_S)
 
     task = asyncio.create_task(show())

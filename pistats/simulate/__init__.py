@@ -1,0 +1,1 @@
+"""Simulated visitors: a deterministic stream of realistic events, and the load generator that sends it."""
