@@ -31,7 +31,7 @@ def simulate(
     rate: Annotated[float, typer.Option(min=0.01, help="Events a second, whether or not the server keeps up.")] = 20.0,
     visitors: Annotated[int, typer.Option(min=1, help="Distinct visitors at most.")] = 5_000,
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until Ctrl-C.")] = 0.0,
-    seed: Annotated[int | None, typer.Option(help="The same seed: the same visits. Default: random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same visits. Default: random.")] = None,
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Events in one request.")] = 50,
     acked: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write the id of every acknowledged event here, one a line.")
@@ -44,8 +44,8 @@ def simulate(
     """Send what realistic visitors would: sessions from many countries, sources and devices, and a topic that trends.
 
     Open loop: events are due at the rate. A request that fails is sent again with the same event ids until the server
-    answers, so an outage delays events and loses none. The seed fixes visitors, pages and their order; event ids are new
-    in every run, so that a second run counts. Ctrl-C ends with the counts.
+    answers, so an outage delays events and loses none. The seed fixes visitors, pages and their order; event ids are
+    new in every run, so that a second run counts. Ctrl-C ends with the counts.
 
     Exit 0: every event was acknowledged. Exit 1: some were rejected or never answered.
 

@@ -1,4 +1,4 @@
-"""What a visitor does in one session: lands, reads, sometimes shares, searches, subscribes or buys, moves on, leaves."""
+"""A visitor's session: lands, reads, at times shares, searches, subscribes or buys, moves on, leaves."""
 
 from collections.abc import Callable, Iterator
 from random import Random
