@@ -1,0 +1,121 @@
+"""Reads one partition in ranges that are worth a commit: full, or as old as the flush interval."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pistats.errors import CorruptionError
+from pistats.stream import frame
+from pistats.stream.batch import Fetched
+
+Fetch = Callable[[int, int, int, float], Awaitable[Fetched]]
+"""(partition, offset, max_bytes, wait_s): a long poll. Raises PositionError when the offset was trimmed."""
+
+FETCH_BYTES = 1_000_000
+"""Compressed bytes of one fetch: some 13,000 events, a few commits' worth, so that catching up isn't bound by calls."""
+
+IDLE_WAIT_S = 1.0
+"""One long poll without records. Bounds how long a stop or a hand-over waits, and is the beat of the check mark."""
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRange:
+    """Consecutive records of a partition, never none. The offset of `payloads[i]` is `first_offset + i`."""
+
+    first_offset: int
+    payloads: list[bytes]
+    append_times: list[tuple[int, int]]  # (Unix ms, how many records in a row), in order
+    caught_up: bool  # nothing was waiting behind them
+
+    @property
+    def end_offset(self) -> int:
+        return self.first_offset + len(self.payloads)
+
+    @property
+    def append_time(self) -> int:
+        """Of the last record, Unix ms."""
+        return self.append_times[-1][0]
+
+    def minutes(self) -> list[int]:
+        """The append minute of each record, Unix ms."""
+        return [time - time % MINUTE_MS for time, count in self.append_times for _ in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    append_time: int
+    payloads: list[bytes]
+
+
+class PartitionReader:
+    """Hands out every record from `offset` on once, in order."""
+
+    def __init__(self, fetch: Fetch, partition: int, offset: int, *, max_events: int, flush_interval_s: float) -> None:
+        self._fetch = fetch
+        self._partition = partition
+        self._offset = offset  # of the first record not yet handed out
+        self._next = offset  # where to fetch
+        self._end = offset
+        self._max_events = max_events
+        self._flush_interval_s = flush_interval_s
+        self._waiting: deque[_Run] = deque()
+        self._waiting_events = 0
+
+    @property
+    def end_offset(self) -> int:
+        """The first offset that was not yet durable at the last fetch."""
+        return self._end
+
+    async def next(self) -> RecordRange | None:
+        """The next range: full at once, else what came within the flush interval of the first record.
+
+        None when nothing came within a second. Raises what `fetch` raises; then the reader is as it was.
+        """
+        if self._waiting_events == 0:
+            await self._poll(IDLE_WAIT_S)
+        if self._waiting_events == 0:
+            return None
+        if self._waiting_events < self._max_events and self._next >= self._end:
+            # One sleep and one fetch, instead of a call for every few records that trickle in.
+            await asyncio.sleep(self._flush_interval_s)
+            await self._poll(0)
+        while self._waiting_events < self._max_events and self._next < self._end:
+            await self._poll(0)
+        return self._take()
+
+    async def _poll(self, wait_s: float) -> None:
+        fetched = await self._fetch(self._partition, self._next, FETCH_BYTES, wait_s)
+        for stored in fetched.frames:
+            self._add(stored)
+        self._end = fetched.end_offset
+
+    def _add(self, stored: bytes) -> None:
+        """Queue the records of a frame that were not handed out before; its first ones may have been."""
+        content = frame.columns(stored)
+        seen = self._next - content.first_offset
+        if seen < 0:
+            raise CorruptionError(
+                f"Partition {self._partition}: offsets {self._next} to {content.first_offset - 1} are missing from "
+                "what was fetched. Run `pistats stream verify` on the partition's directory."
+            )
+        if seen < len(content.payloads):
+            payloads = content.payloads[seen:]
+            self._waiting.append(_Run(content.append_time, payloads))
+            self._waiting_events += len(payloads)
+            self._next += len(payloads)
+
+    def _take(self) -> RecordRange:
+        first, payloads, times = self._offset, list[bytes](), list[tuple[int, int]]()
+        while self._waiting and (room := self._max_events - len(payloads)) > 0:
+            run = self._waiting.popleft()
+            if len(run.payloads) > room:
+                self._waiting.appendleft(_Run(run.append_time, run.payloads[room:]))
+                run = _Run(run.append_time, run.payloads[:room])
+            payloads += run.payloads
+            times.append((run.append_time, len(run.payloads)))
+        self._offset += len(payloads)
+        self._waiting_events -= len(payloads)
+        return RecordRange(first, payloads, times, caught_up=not self._waiting and self._offset >= self._end)

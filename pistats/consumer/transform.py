@@ -1,0 +1,58 @@
+"""Enriches ranges of records. One outcome per record: an enriched event, or why there is none."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from pistats.consumer.reader import RecordRange
+from pistats.enrich import EnrichContext, EnrichedEvent, Failure, Reason, enrich_batch
+
+Outcome = EnrichedEvent | Failure
+Enrich = Callable[[Sequence[bytes], int, Sequence[int]], list[Outcome]]
+"""(payloads, partition, their offsets) -> one outcome each."""
+
+CHUNK_EVENTS = 500
+"""Enriched without a pause, 10 to 50 ms: between chunks the other partitions, leases and beats get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """Records and, at the same index, their outcomes."""
+
+    records: RecordRange
+    outcomes: list[Outcome]
+
+
+class Transform:
+    """Enrichment that nothing gets past: an event that makes it raise is a failure, its neighbours are not."""
+
+    def __init__(self, enrich: Enrich | None = None) -> None:
+        self._enrich = enrich if enrich is not None else partial(enrich_batch, context=EnrichContext.standard())
+
+    async def apply(self, partition: int, records: RecordRange) -> Transformed:
+        """Enrich a range. Never raises for what an event contains. May be repeated: it stores nothing."""
+        outcomes: list[Outcome] = []
+        for start in range(0, len(records.payloads), CHUNK_EVENTS):
+            payloads = records.payloads[start : start + CHUNK_EVENTS]
+            first = records.first_offset + start
+            outcomes += self._chunk(payloads, partition, range(first, first + len(payloads)))
+            await asyncio.sleep(0)
+        return Transformed(records, outcomes)
+
+    def _chunk(self, payloads: Sequence[bytes], partition: int, offsets: Sequence[int]) -> list[Outcome]:
+        try:
+            return self._enrich(payloads, partition, offsets)
+        except Exception:
+            return [self._one(payload, partition, offset) for payload, offset in zip(payloads, offsets, strict=True)]
+
+    def _one(self, payload: bytes, partition: int, offset: int) -> Outcome:
+        try:
+            return self._enrich([payload], partition, [offset])[0]
+        except Exception as error:
+            return failure_of("enrich", error)
+
+
+def failure_of(stage: str, error: Exception) -> Failure:
+    """What a dead letter says about an event that made `stage` raise."""
+    return Failure(stage, Reason.STEP_FAILED, f"{type(error).__name__}: {error}")

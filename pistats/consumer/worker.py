@@ -1,0 +1,171 @@
+"""One partition's consumer: fetch, enrich, fold, commit, and again from the checkpoint after whatever went wrong."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from pistats.clock import Clock, now_ms
+from pistats.consumer.commit import Committer, Flush
+from pistats.consumer.lease import Lease, LeaseStore
+from pistats.consumer.projection import Projection
+from pistats.consumer.reader import Fetch, PartitionReader, RecordRange
+from pistats.consumer.transform import Transform
+from pistats.errors import FencedError, RetryableError
+from pistats.settings import ConsumerSettings, LiveSettings
+
+log = logging.getLogger(__name__)
+
+Start = Callable[[int], Awaitable[int]]
+"""Where a group without a checkpoint begins in this partition: an offset."""
+
+
+async def trim_horizon(_: int) -> int:
+    """The very first record: nothing was trimmed yet."""
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """What one partition's consumer has done in this process's life. `offset`: next to consume."""
+
+    partition: int
+    epoch: int
+    offset: int | None
+    end_offset: int
+    committed_events: int
+    commits: int
+    fenced: int
+    failures: int
+    last_error: str | None
+
+    @property
+    def lag_events(self) -> int:
+        return self.end_offset - (self.offset or 0)
+
+
+class PartitionConsumer:
+    """Consumes one partition for one group while it holds the lease. Every record changes MongoDB exactly once.
+
+    Whatever is in memory is dropped on any failure, and read again from MongoDB behind a new epoch.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        owner: str,
+        *,
+        fetch: Fetch,
+        database: AsyncDatabase[dict[str, Any]],
+        consumers: ConsumerSettings,
+        live: LiveSettings,
+        transform: Transform,
+        start: Start = trim_horizon,
+        clock: Clock = now_ms,
+    ) -> None:
+        self._partition = partition
+        self._owner = owner
+        self._fetch = fetch
+        self._database = database
+        self._consumers = consumers
+        self._live = live
+        self._transform = transform
+        self._start = start
+        self._clock = clock
+        self._leases = LeaseStore(database, consumers.lease_s)
+        # Shorter than the lease, so that an answer that doesn't come is looked into while the lease may still hold.
+        self._committer = Committer(database, self._leases, timeout_s=consumers.lease_s / 2)
+        self._stopping = asyncio.Event()
+        self._status = WorkerStatus(partition, 0, None, 0, 0, 0, 0, 0, None)
+
+    @property
+    def status(self) -> WorkerStatus:
+        return self._status
+
+    def stop(self) -> None:
+        """Ask it to commit what it has read, give back the lease and return from `run`."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Consume until `stop`, or until another holds the lease. Survives everything that can pass."""
+        while not self._stopping.is_set():
+            try:
+                lease = await self._leases.acquire(self._partition, self._owner)
+                if lease is None:
+                    return
+                await self._consume(lease)
+                await self._leases.release(lease)
+            except FencedError as error:
+                log.info("%s", error)
+                self._note(fenced=self._status.fenced + 1, last_error=str(error))
+            except Exception as error:
+                await self._pause_after(error)
+
+    async def _consume(self, lease: Lease) -> None:
+        offset = await self._checkpoint(lease)
+        reader = PartitionReader(
+            self._fetch,
+            self._partition,
+            offset,
+            max_events=self._consumers.max_batch_events,
+            flush_interval_s=self._consumers.flush_interval_s,
+        )
+        projection = Projection(self._database, self._partition, self._consumers, self._live, self._clock)
+        self._note(epoch=lease.epoch, offset=offset)
+        while not self._stopping.is_set():
+            records = await reader.next()
+            if records is None:
+                await self._leases.renew(lease, fields={"checked_at": "$$NOW", "caught_up": True})
+            else:
+                await self._flush(lease, records, projection)
+            self._note(end_offset=reader.end_offset)
+
+    async def _checkpoint(self, lease: Lease) -> int:
+        """Where to begin. A group's start is settled once, so that "latest" means the same after a crash."""
+        if lease.offset is not None:
+            return lease.offset
+        offset = await self._start(self._partition)
+        await self._leases.renew(lease, fields={"offset": offset})
+        return offset
+
+    async def _flush(self, lease: Lease, records: RecordRange, projection: Projection) -> None:
+        """Enrich, fold and commit one range: the journey of an event, once more, in one place."""
+        transformed = await self._transform.apply(self._partition, records)
+        change = await projection.apply(transformed)
+        await self._committer.commit(
+            Flush(
+                lease=lease,
+                from_offset=records.first_offset,
+                to_offset=records.end_offset,
+                append_time=records.append_time,
+                caught_up=records.caught_up,
+                documents=change.documents,
+                ledger=change.ledger,
+            )
+        )
+        projection.committed()
+        status = self._status
+        self._note(
+            offset=records.end_offset,
+            committed_events=status.committed_events + len(records.payloads),
+            commits=status.commits + 1,
+            last_error=None,
+        )
+
+    async def _pause_after(self, error: Exception) -> None:
+        """Wait, and leave it to the next lease to read again. A stop ends the wait."""
+        if isinstance(error, (RetryableError, PyMongoError)):
+            log.warning("partition %s, consumer %s: %s", self._partition, self._owner, error)
+        else:
+            log.exception("partition %s, consumer %s: unexpected", self._partition, self._owner)
+        self._note(failures=self._status.failures + 1, last_error=f"{type(error).__name__}: {error}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), self._consumers.pause_before_retry_s)
+
+    def _note(self, **changes: Any) -> None:
+        self._status = replace(self._status, **changes)

@@ -1,0 +1,199 @@
+"""Laws of the consumer: however records are split into flushes, and wherever it dies, MongoDB ends up the same."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pistats.consumer.commit import Committer, Flush
+from pistats.consumer.lease import LeaseStore
+from pistats.consumer.transform import Transform
+from pistats.consumer.worker import PartitionConsumer
+from pistats.mongo.indexes import ensure_group_indexes
+from pistats.settings import ConsumerSettings, LiveSettings
+from pistats.stream.batch import Fetched
+from pistats.stream.frame import FrameTotals, FrameWriter
+
+Database = AsyncDatabase[dict[str, Any]]
+
+NOW = 1_790_000_000_000
+MINUTE = 60_000
+HUMAN = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+BOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+COLLECTIONS = ("minutes", "feed", "dead_letters", "ledger")
+SHARED = frozenset({"updated_at", "created_at"})
+
+
+class Died(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+events = st.builds(
+    lambda site, visitor, name, path, minutes_ago, agent: orjson.dumps(
+        {
+            "site": site,
+            "received_time": NOW - minutes_ago * MINUTE,
+            "user_agent": agent,
+            "event_id": "e",
+            "visitor_id": visitor,
+            "name": name,
+            "url": f"https://example.com{path}",
+        }
+    ),
+    st.sampled_from(["a", "b"]),
+    st.sampled_from([f"v{number}" for number in range(6)]),
+    st.sampled_from(["page_view", "purchase"]),
+    st.sampled_from(["/", "/sport/x", "/news"]),
+    st.sampled_from([0, 0, 1, 2, 45]),  # in order, late, and so late that its bucket is long closed
+    st.sampled_from([HUMAN, HUMAN, BOT]),
+)
+records = st.lists(st.one_of(events, events, events, st.just(b"not JSON")), min_size=1, max_size=40)
+deaths = st.sampled_from([None, None, None, "before commit", "after commit", "instead of an answer"])
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One range that the consumer reads, and how it ends."""
+
+    payloads: Sequence[bytes]
+    death: str | None
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> tuple[list[bytes], list[Step]]:
+    """A sequence of records, and one way to cut it into ranges."""
+    payloads = draw(records)
+    cuts = sorted(draw(st.sets(st.integers(1, max(1, len(payloads) - 1)), max_size=5)))
+    bounds = [0, *(cut for cut in cuts if cut < len(payloads)), len(payloads)]
+    return payloads, [Step(payloads[start:end], draw(deaths)) for start, end in itertools.pairwise(bounds)]
+
+
+class ScriptedLog:
+    """Gives one step per long poll. Sets `done` when everything has been read and a poll came back for more."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.frames: list[tuple[int, bytes]] = []
+        self.done = asyncio.Event()
+        end = 0
+        for step in steps:
+            frame = frame_of(end, step.payloads)
+            end += len(step.payloads)
+            self.frames.append((end, frame))
+
+    async def fetch(self, partition: int, offset: int, max_bytes: int, wait_s: float) -> Fetched:
+        await asyncio.sleep(0)
+        if wait_s == 0:
+            return Fetched([], offset, offset, None)
+        for end, frame in self.frames:
+            if end > offset:
+                return Fetched([frame], end, end, NOW)
+        self.done.set()
+        await asyncio.sleep(0.01)
+        return Fetched([], offset, offset, None)
+
+
+def frame_of(first_offset: int, payloads: Sequence[bytes]) -> bytes:
+    return FrameWriter(0, 1).encode(
+        previous_crc=0,
+        first_offset=first_offset,
+        append_time=NOW + first_offset // 10 * MINUTE,
+        hashes=np.zeros(len(payloads), dtype=np.uint64),
+        keys=[b"k"] * len(payloads),
+        payloads=payloads,
+        batches=[(bytes(16), len(payloads))],
+        totals=FrameTotals(),
+    )
+
+
+class MortalCommitter(Committer):
+    """Dies at the commits that the script names, once each."""
+
+    deaths: dict[int, str]  # by the offset that the commit moves to
+
+    async def commit(self, flush: Flush) -> None:
+        death = self.deaths.pop(flush.to_offset, None)
+        if death == "before commit":
+            raise Died
+        await super().commit(flush)
+        if death == "after commit":
+            raise Died
+        if death == "instead of an answer":
+            raise ConnectionError("the answer was lost")
+
+
+class MortalConsumer(PartitionConsumer):
+    """A consumer that the script kills."""
+
+    def die_at(self, deaths: dict[int, str], database: Database) -> None:
+        committer = MortalCommitter(database, LeaseStore(database, 30), timeout_s=20)
+        committer.deaths = deaths
+        self._committer = committer
+
+
+TRANSFORM = Transform()
+
+
+async def consume(database: Database, steps: Sequence[Step]) -> None:
+    """Run consumers, one after another's death, until everything is consumed."""
+    log = ScriptedLog(steps)
+    ends = [end for end, _ in log.frames]
+    deaths = {end: step.death for end, step in zip(ends, steps, strict=True) if step.death is not None}
+    await LeaseStore(database, 30).declare(0)
+    while not log.done.is_set():
+        consumer = MortalConsumer(
+            0,
+            "consumer-0",
+            fetch=log.fetch,
+            database=database,
+            consumers=ConsumerSettings(flush_interval_s=0.001, pause_before_retry_s=0.001),
+            live=LiveSettings(feed_events=5),
+            transform=TRANSFORM,
+            clock=lambda: NOW,
+        )
+        consumer.die_at(deaths, database)
+        task = asyncio.create_task(consumer.run())
+        finished = asyncio.create_task(log.done.wait())
+        await asyncio.wait([task, finished], return_when=asyncio.FIRST_COMPLETED)
+        consumer.stop()
+        finished.cancel()
+        with suppress(Died):
+            await task
+
+
+async def outcome(database: Database) -> dict[str, Any]:
+    """Everything that readers see, without the times at which it was written."""
+    found: dict[str, Any] = {}
+    for name in COLLECTIONS:
+        documents = await database[name].find().sort("_id").to_list()
+        found[name] = [{key: value for key, value in one.items() if key not in SHARED} for one in documents]
+    partition = await database["partitions"].find_one({"_id": 0})
+    assert partition is not None
+    found["partition"] = {key: partition[key] for key in ("offset", "append_time", "counts")}
+    return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=splits())
+async def test_any_split_and_any_death_give_the_same_documents(
+    database: Database, case: tuple[list[bytes], list[Step]]
+) -> None:
+    payloads, steps = case
+    await ensure_group_indexes(database, 3_600)
+    outcomes = []
+    for run in (steps, [Step(payloads, None)]):
+        for name in (*COLLECTIONS, "partitions"):
+            await database[name].delete_many({})
+        await consume(database, run)
+        outcomes.append(await outcome(database))
+    assert outcomes[0] == outcomes[1]
+    tally = outcomes[0]["partition"]["counts"]
+    assert sum(tally.values()) == len(payloads)
+    assert tally["dead_lettered"] == payloads.count(b"not JSON") == len(outcomes[0]["dead_letters"])
