@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 BUCKETS = 64
@@ -133,7 +133,11 @@ class LiveSettings(Section):
         description='How long live minute buckets stay: a week and a day, for "same hour a week ago".',
     )
     max_keys: int = Field(
-        500, ge=10, description='Distinct values per dimension, minute and partition; the rest counts as "(other)".'
+        200,
+        ge=10,
+        le=500,
+        description="Distinct values per dimension, minute and partition; the rest counts as `(other)`. "
+        "200 keep a busy minute's document below 200 KB.",
     )
     feed_events: int = Field(20, ge=1, le=200, description="Recent events kept per site and partition for the feed.")
     updates_per_s: float = Field(5.0, gt=0, le=60, description="Most pushes a second to each open live page.")
@@ -156,6 +160,12 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(Path(".pistats"), description="Everything that this system stores, and where `up` notes itself.")
+    geoip_db: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("geoip_db", "pistats_geoip_db"),
+        description="An MMDB file for places, such as DB-IP's city file; `GEOIP_DB` in the environment works too. "
+        "Unset: countries from the file that comes along.",
+    )
     http: HttpSettings = HttpSettings()
     mongodb: MongoSettings = MongoSettings()
     stream: StreamSettings = StreamSettings()
