@@ -53,7 +53,16 @@ class _Run:
 class PartitionReader:
     """Hands out every record from `offset` on once, in order."""
 
-    def __init__(self, fetch: Fetch, partition: int, offset: int, *, max_events: int, flush_interval_s: float) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        partition: int,
+        offset: int,
+        *,
+        max_events: int,
+        flush_interval_s: float,
+        idle_wait_s: float = IDLE_WAIT_S,
+    ) -> None:
         self._fetch = fetch
         self._partition = partition
         self._offset = offset  # of the first record not yet handed out
@@ -61,6 +70,7 @@ class PartitionReader:
         self._end = offset
         self._max_events = max_events
         self._flush_interval_s = flush_interval_s
+        self._idle_wait_s = idle_wait_s
         self._waiting: deque[_Run] = deque()
         self._waiting_events = 0
 
@@ -72,10 +82,10 @@ class PartitionReader:
     async def next(self) -> RecordRange | None:
         """The next range: full at once, else what came within the flush interval of the first record.
 
-        None when nothing came within a second. Raises what `fetch` raises; then the reader is as it was.
+        None when nothing came within `idle_wait_s`. Raises what `fetch` raises; then the reader is as it was.
         """
         if self._waiting_events == 0:
-            await self._poll(IDLE_WAIT_S)
+            await self._poll(self._idle_wait_s)
         if self._waiting_events == 0:
             return None
         if self._waiting_events < self._max_events and self._next >= self._end:

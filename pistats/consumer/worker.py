@@ -14,7 +14,7 @@ from pistats.clock import Clock, now_ms
 from pistats.consumer.commit import Committer, Flush
 from pistats.consumer.lease import Lease, LeaseStore
 from pistats.consumer.projection import Projection
-from pistats.consumer.reader import Fetch, PartitionReader, RecordRange
+from pistats.consumer.reader import IDLE_WAIT_S, Fetch, PartitionReader, RecordRange
 from pistats.consumer.transform import Transform
 from pistats.errors import FencedError, RetryableError
 from pistats.settings import ConsumerSettings, LiveSettings
@@ -114,6 +114,8 @@ class PartitionConsumer:
             offset,
             max_events=self._consumers.max_batch_events,
             flush_interval_s=self._consumers.flush_interval_s,
+            # An idle consumer renews its lease between polls.
+            idle_wait_s=min(IDLE_WAIT_S, self._consumers.lease_s / 4),
         )
         projection = Projection(self._database, self._partition, self._consumers, self._live, self._clock)
         self._note(epoch=lease.epoch, offset=offset)
