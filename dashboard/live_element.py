@@ -10,13 +10,16 @@ import streamlit as st
 from dashboard.live_socket import PATH
 from pistats.glossary import GLOSSARY
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parent / "assets" / "live"
+
+SCRIPTS = ("parts.js", "connection.js", "page.js")
+"""One script in three files: Streamlit takes a component's script as one module."""
 
 _element = st.components.v2.component(
     "pistats.live",
     html=(ASSETS / "live.html").read_text("utf-8"),
     css=(ASSETS / "live.css").read_text("utf-8"),
-    js=(ASSETS / "live.js").read_text("utf-8"),
+    js="\n".join((ASSETS / name).read_text("utf-8") for name in SCRIPTS),
 )
 
 

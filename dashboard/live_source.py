@@ -23,9 +23,6 @@ PIPELINE = [
 ]
 """Deletes are old minutes that MongoDB lets expire: the view forgets those by itself."""
 
-WINDOW_MS = 31 * 60_000
-"""What a reload reads: the 30 minutes shown and the one that is filling."""
-
 HEARTBEAT_MS = 1_000
 """How long MongoDB may hold an empty answer. Each answer proves that the stream is alive."""
 
@@ -48,13 +45,15 @@ V = TypeVar("V", bound=View)
 class LiveSource(Generic[V]):
     """Owns the change stream. After any MongoDB error it reads everything again, so nothing missed stays missed.
 
-    `changed` is called after every change of `view`, which is replaced as a whole on every reload.
+    A reload reads the minutes since `read_back_ms` ago, and all of the rest. `changed` is called after every change of
+    `view`, which is replaced as a whole on every reload.
     """
 
     def __init__(
         self,
         database: AsyncDatabase[dict[str, Any]],
         new_view: Callable[[], V],
+        read_back_ms: int,
         clock: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
@@ -64,6 +63,7 @@ class LiveSource(Generic[V]):
         self._heard_ms = 0
         self._failures = 0
         self._new_view = new_view
+        self._read_back_ms = read_back_ms
         self.view = new_view()
 
     @property
@@ -104,7 +104,7 @@ class LiveSource(Generic[V]):
 
     async def _load(self) -> V:
         view = self._new_view()
-        recent = {"_id.minute": {"$gte": self._clock() - WINDOW_MS}}
+        recent = {"_id.minute": {"$gte": self._clock() - self._read_back_ms}}
         for kind in COLLECTIONS:
             async for document in self._database[kind].find(recent if kind == "minutes" else {}):
                 view.apply(kind, document)

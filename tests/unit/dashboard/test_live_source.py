@@ -28,7 +28,7 @@ class Kept:
 
 @pytest.fixture
 async def source(database: Database) -> AsyncIterator[LiveSource[Kept]]:
-    source = LiveSource(database, Kept, now_ms, lambda: None)
+    source = LiveSource(database, Kept, 31 * 60_000, now_ms, lambda: None)
     running = asyncio.create_task(source.run())
     yield source
     running.cancel()
@@ -63,7 +63,7 @@ async def test_what_was_there_and_what_comes_is_shown(database: Database, source
 async def test_a_reload_reads_the_last_half_hour_and_nothing_else(database: Database) -> None:
     await database.minutes.insert_many([minute(1), minute(2, 29 * 60_000), minute(3, 40 * 60_000)])
     await database.dead_letters.insert_one({"n": 4})
-    source = LiveSource(database, Kept, now_ms, lambda: None)
+    source = LiveSource(database, Kept, 31 * 60_000, now_ms, lambda: None)
     running = asyncio.create_task(source.run())
     await reached(lambda: source.connected)
     assert source.view.numbers() == {1, 2}

@@ -1,10 +1,7 @@
-// The live page: takes snapshots from our socket and patches the page. Event text only ever goes through textContent.
+// The moving parts of the live page: numbers, ranked rows, the chart, definitions.
+// Event text only ever goes through textContent.
 
 const TREND_MS = 450
-const SILENCE_MS = 3500 // three snapshots missed: the server or the network has stopped
-const STALE_S = 15 // a commit takes half a second; this far behind, the numbers are not "now"
-const FIRST_RETRY_MS = 250
-const LAST_RETRY_MS = 4000
 const TEXT_CHARS = 300 // what a line can show; the rest is cut, not laid out
 
 const regions = new Intl.DisplayNames(['en'], { type: 'region', fallback: 'none' })
@@ -12,6 +9,7 @@ const whole = new Intl.NumberFormat('en-US')
 const compact = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 })
 
 const number = (n) => (n < 10000 ? whole : compact).format(n)
+const count = (n, word) => `${number(n)} ${word}${n === 1 ? '' : 's'}`
 const make = (tag, className, text) => {
   const element = document.createElement(tag)
   if (className) element.className = className
@@ -147,13 +145,14 @@ const PANELS = {
   sources: { name: (row) => row.source, value: (row) => row.visitors, unknown: 'Direct' },
   countries: { name: (row) => country(row.country), value: (row) => row.visitors, unknown: 'Not known', code: (row) => (/^[A-Z]{2}$/.test(row.country ?? '') ? row.country : null) },
   devices: { name: (row) => row.device && capital(row.device), value: (row) => row.visitors, unknown: 'Not known' },
-  events: { name: (row) => row.name, value: (row) => row.count, unknown: 'No name' },
+  events: { name: (row) => row.event, value: (row) => row.count, unknown: 'No name' },
   trending: { name: (row) => row.topic, value: (row) => row.count, unknown: 'No topic', isNew: (row) => row.new, more: (row) => (row.new ? '' : `${number(Math.round(row.expected * 10) / 10)} expected`) },
 }
 
 function bars(panel, rows) {
   const most = Math.max(1, ...rows.map(panel.value))
-  return rows.map((row) => {
+  const largestFirst = [...rows].sort((one, other) => panel.value(other) - panel.value(one))
+  return largestFirst.map((row) => {
     const name = panel.name(row)
     return {
       key: name ?? '\u0000',
@@ -196,7 +195,7 @@ function minutesChart(root) {
   let latest = null
   const read = () => {
     const minute = hovered ?? latest
-    if (minute) write(reading, `${hovered ? clock.format(time(minute.minute)) : 'this minute'} · ${number(minute.views)} views · ${number(minute.visitors)} visitors`)
+    if (minute) write(reading, `${hovered ? clock.format(time(minute.minute)) : 'this minute'} · ${count(minute.views, 'view')} · ${count(minute.visitors, 'visitor')}`)
   }
   return (minutes) => {
     const most = ceiling(Math.max(4, ...minutes.map((minute) => minute.views)))
@@ -237,7 +236,7 @@ function ceiling(value) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value && step % 2 === 0)
 }
 
-// One bubble for all definitions, placed inside the window.
+// One bubble for all definitions, kept inside the window: below its word, above when there is no room.
 function definitions(root, glossary) {
   const tip = make('div', 'tip')
   tip.setAttribute('role', 'tooltip')
@@ -245,11 +244,12 @@ function definitions(root, glossary) {
   const show = (element) => {
     write(tip, glossary[element.dataset.term].definition)
     const box = element.getBoundingClientRect()
-    // The container query makes .live the box that "fixed" refers to.
     const own = root.getBoundingClientRect()
-    const left = Math.min(box.left, innerWidth - tip.offsetWidth - 12)
-    tip.style.left = `${Math.max(12, left) - own.left}px`
-    tip.style.top = `${box.bottom + 8 - own.top}px`
+    const left = Math.max(12, Math.min(box.left, innerWidth - tip.offsetWidth - 12))
+    const below = box.bottom + 8
+    const top = below + tip.offsetHeight > innerHeight ? box.top - 8 - tip.offsetHeight : below
+    tip.style.left = `${left - own.left}px`
+    tip.style.top = `${top - own.top}px`
     tip.classList.add('shown')
   }
   const hide = () => tip.classList.remove('shown')
@@ -260,161 +260,4 @@ function definitions(root, glossary) {
     element.onpointerleave = element.onblur = hide
   }
   root.querySelector('.status').title = glossary.lag.definition
-}
-
-class Page {
-  constructor(root, data) {
-    this.root = root
-    this.lastMessage = 0
-    this.numbers = [...root.querySelectorAll('[data-number]')].map((element) => [element.dataset.number, counter(element)])
-    this.chart = minutesChart(root)
-    this.panels = Object.keys(PANELS).map((key) => {
-      const panel = root.querySelector(`[data-panel="${key}"]`)
-      return { key, panel, draw: ranked(panel.querySelector('.rows'), bar) }
-    })
-    this.feed = root.querySelector('[data-panel="feed"]')
-    const rows = this.feed.querySelector('.rows')
-    rows.dataset.from = 'top'
-    this.drawFeed = ranked(rows, happening)
-    definitions(root, data.glossary)
-    root.querySelector('.snippet button').onclick = (click) => this.copy(click.target)
-    this.ticking = setInterval(() => this.tick(), 500)
-  }
-
-  use(data) {
-    this.data = data
-    write(this.root.querySelector('.waiting .site'), data.site)
-    write(this.root.querySelector('.snippet code'), data.snippet)
-    write(this.root.querySelector('.waiting .hint'), data.hint)
-    if (this.address === data.socket) return
-    this.address = data.socket
-    this.show(data.snapshot)
-    this.socket?.close()
-    this.connection = new Connection(data.socket, (snapshot) => this.receive(snapshot), () => this.tick())
-    this.socket = this.connection
-  }
-
-  receive(snapshot) {
-    this.lastMessage = performance.now()
-    if (snapshot.site === this.data.site) this.show(snapshot)
-    this.tick()
-  }
-
-  show(snapshot) {
-    this.snapshot = snapshot
-    for (const [key, set] of this.numbers) set(snapshot[key])
-    this.chart(snapshot.views_per_minute)
-    for (const { key, panel, draw } of this.panels) {
-      const rows = snapshot[key] ?? []
-      const room = Number(getComputedStyle(panel).getPropertyValue('--rows'))
-      panel.toggleAttribute('data-none', rows.length === 0)
-      draw(bars(PANELS[key], rows).slice(0, room))
-    }
-    this.showFeed(snapshot)
-    const empty = !snapshot.feed.length && !snapshot.visitors_30m && !snapshot.views_per_minute.some((minute) => minute.views)
-    this.root.dataset.empty = empty
-    this.root.querySelector('.waiting').hidden = !empty
-  }
-
-  showFeed(snapshot) {
-    this.feed.toggleAttribute('data-none', snapshot.feed.length === 0)
-    if (!this.feed.matches(':hover')) this.drawFeed(happenings(snapshot.feed, time(snapshot.as_of)))
-  }
-
-  // The state is decided here alone: from the socket, the age of the last snapshot, and what the snapshot says.
-  tick() {
-    const silent = performance.now() - this.lastMessage
-    const behind = (this.snapshot?.lag_s ?? 0) + (this.lastMessage ? silent / 1000 : 0)
-    let state = 'live'
-    if (!this.lastMessage) state = this.connection?.failures ? 'reconnecting' : 'connecting'
-    else if (!this.connection.open || silent > SILENCE_MS || !this.snapshot.connected) state = 'reconnecting'
-    else if (behind > STALE_S || this.snapshot.status === 'stale') state = 'stale'
-    if (this.connection?.open && this.lastMessage && silent > 2 * SILENCE_MS) this.connection.restart()
-    const text = { live: `live · ${span(behind)} behind`, stale: `stale · ${span(behind)} behind`, connecting: 'connecting…', reconnecting: 'reconnecting…' }
-    this.root.dataset.state = state
-    write(this.root.querySelector('.status-text'), text[state])
-    if (this.snapshot) document.title = `${number(this.snapshot.current_visitors_5m)} on ${this.data.site} · piStats`
-  }
-
-  async copy(button) {
-    try {
-      await navigator.clipboard.writeText(this.data.snippet)
-    } catch {
-      const range = document.createRange()
-      range.selectNodeContents(this.root.querySelector('.snippet code'))
-      getSelection().removeAllRanges()
-      getSelection().addRange(range)
-      return
-    }
-    write(button, 'Copied')
-    setTimeout(() => write(button, 'Copy'), 1500)
-  }
-
-  close() {
-    clearInterval(this.ticking)
-    this.connection?.close()
-  }
-}
-
-// A socket that comes back by itself: after an error, when the network returns, when the tab is looked at again.
-class Connection {
-  constructor(address, receive, changed) {
-    Object.assign(this, { address, receive, changed, failures: 0, open: false, closed: false })
-    this.wake = () => document.hidden || this.open || this.connect()
-    addEventListener('online', this.wake)
-    document.addEventListener('visibilitychange', this.wake)
-    this.connect()
-  }
-
-  connect() {
-    clearTimeout(this.retry)
-    if (this.closed) return
-    this.drop()
-    const url = new URL(this.address, location.href)
-    url.protocol = url.protocol.replace('http', 'ws')
-    const socket = new WebSocket(url)
-    this.socket = socket
-    socket.onopen = () => ((this.open = true), this.changed())
-    socket.onmessage = (message) => ((this.failures = 0), this.receive(JSON.parse(message.data)))
-    socket.onclose = () => this.again()
-  }
-
-  again() {
-    this.open = false
-    this.failures += 1
-    this.changed()
-    const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1))
-    this.retry = setTimeout(() => this.connect(), wait * (0.7 + 0.6 * Math.random()))
-    // A refused socket tells no reason. When it was the sign-in, the page goes to the login.
-    fetch('/auth/check', { cache: 'no-store' }).then((answer) => answer.status === 401 && !this.closed && location.reload(), () => {})
-  }
-
-  restart() {
-    this.open = false
-    this.failures += 1
-    this.connect()
-  }
-
-  drop() {
-    if (!this.socket) return
-    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null
-    this.socket.close()
-    this.open = false
-  }
-
-  close() {
-    this.closed = true
-    clearTimeout(this.retry)
-    removeEventListener('online', this.wake)
-    document.removeEventListener('visibilitychange', this.wake)
-    this.drop()
-  }
-}
-
-// Called by Streamlit on mount, on every rerun and on a change of theme.
-export default function ({ parentElement, data }) {
-  const root = parentElement.querySelector('.live')
-  root.page ??= new Page(root, data)
-  root.page.use(data)
-  return () => root.page?.close()
 }

@@ -1,0 +1,56 @@
+"""The dashboard as one ASGI application: Streamlit's pages, our socket, one change stream, one gate."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from pymongo import AsyncMongoClient
+from starlette.middleware import Middleware
+from starlette.routing import WebSocketRoute
+
+from dashboard.gate import Gate
+from dashboard.hub import LiveHub
+from dashboard.keeper import Keeper
+from dashboard.live_socket import PATH, LiveSocket
+from dashboard.live_source import LiveSource
+from dashboard.services import Services, provide
+from pistats.clock import now_ms
+from pistats.live import LiveView
+from pistats.settings import Settings
+
+SCRIPT = Path(__file__).parent / "main.py"
+
+
+def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: Callable[[], int] = now_ms) -> st.App:
+    """The application, not yet started. `client` is closed with it; nothing is read before it starts."""
+    keeper = Keeper(client[settings.database()])
+    group = client[settings.database(settings.consumers.group)]
+    source = LiveSource(group, LiveView, LiveView.READ_BACK_MS, clock, lambda: hub.changed())
+    hub = LiveHub(lambda: source.view, lambda: source.connected, settings.live.updates_per_s, clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: st.App) -> AsyncIterator[None]:
+        provide(Services(settings, keeper, hub))
+        tasks = [asyncio.create_task(part.run()) for part in (keeper, source, hub)]
+        try:
+            yield
+        finally:
+            await _end(tasks)
+            await client.close()
+            provide(None)
+
+    return st.App(
+        SCRIPT,
+        lifespan=lifespan,
+        routes=[WebSocketRoute(PATH, LiveSocket(hub).serve)],
+        middleware=[Middleware(Gate, source=keeper, sign_in_s=settings.dashboard.sign_in_s, clock=clock)],
+    )
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,108 @@
+// The live page: takes snapshots from our socket and patches the page. Uses parts.js and connection.js.
+
+const SILENCE_MS = 3500 // three snapshots missed: the server or the network has stopped
+const STALE_S = 15 // a commit takes half a second; this far behind, the numbers are not "now"
+
+class Page {
+  constructor(root, data) {
+    this.root = root
+    this.lastMessage = 0
+    this.numbers = [...root.querySelectorAll('[data-number]')].map((element) => [element.dataset.number, counter(element)])
+    this.chart = minutesChart(root)
+    this.panels = Object.keys(PANELS).map((key) => {
+      const panel = root.querySelector(`[data-panel="${key}"]`)
+      return { key, panel, draw: ranked(panel.querySelector('.rows'), bar) }
+    })
+    this.feed = root.querySelector('[data-panel="feed"]')
+    const rows = this.feed.querySelector('.rows')
+    rows.dataset.from = 'top'
+    this.drawFeed = ranked(rows, happening)
+    definitions(root, data.glossary)
+    root.querySelector('.snippet button').onclick = (click) => this.copy(click.target)
+    this.ticking = setInterval(() => this.tick(), 500)
+  }
+
+  use(data) {
+    this.data = data
+    write(this.root.querySelector('.waiting .site'), data.site)
+    write(this.root.querySelector('.snippet code'), data.snippet)
+    write(this.root.querySelector('.waiting .hint'), data.hint)
+    if (this.address === data.socket) return
+    this.address = data.socket
+    this.connection?.close()
+    this.lastMessage = 0
+    this.show(data.snapshot)
+    this.connection = new Connection(data.socket, (snapshot) => this.receive(snapshot), () => this.tick())
+  }
+
+  receive(snapshot) {
+    this.lastMessage = performance.now()
+    if (snapshot.site === this.data.site) this.show(snapshot)
+    this.tick()
+  }
+
+  show(snapshot) {
+    this.snapshot = snapshot
+    for (const [key, set] of this.numbers) set(snapshot[key])
+    this.chart(snapshot.views_per_minute)
+    for (const { key, panel, draw } of this.panels) {
+      const rows = snapshot[key] ?? []
+      const room = Number(getComputedStyle(panel).getPropertyValue('--rows'))
+      panel.toggleAttribute('data-none', rows.length === 0)
+      draw(bars(PANELS[key], rows).slice(0, room))
+    }
+    this.showFeed(snapshot)
+    write(this.root.querySelector('.warnings'), (snapshot.warnings ?? []).join(' '))
+    const empty = !snapshot.feed.length && !snapshot.visitors_30m && !snapshot.views_per_minute.some((minute) => minute.views)
+    this.root.dataset.empty = empty
+    this.root.querySelector('.waiting').hidden = !empty
+  }
+
+  showFeed(snapshot) {
+    this.feed.toggleAttribute('data-none', snapshot.feed.length === 0)
+    if (!this.feed.matches(':hover')) this.drawFeed(happenings(snapshot.feed, time(snapshot.as_of)))
+  }
+
+  // The state is decided here alone: from the socket, the age of the last snapshot, and what the snapshot says.
+  tick() {
+    const silent = performance.now() - this.lastMessage
+    const behind = (this.snapshot?.lag_s ?? 0) + (this.lastMessage ? silent / 1000 : 0)
+    let state = 'live'
+    if (!this.lastMessage) state = this.connection?.failures ? 'reconnecting' : 'connecting'
+    else if (!this.connection.open || silent > SILENCE_MS || !this.snapshot.connected) state = 'reconnecting'
+    else if (this.snapshot.status === 'starting') state = 'starting'
+    else if (behind > STALE_S || this.snapshot.status === 'stale') state = 'stale'
+    if (this.connection?.open && this.lastMessage && silent > 2 * SILENCE_MS) this.connection.restart()
+    const text = { live: `live · ${span(behind)} behind`, stale: `stale · ${span(behind)} behind`, connecting: 'connecting…', starting: 'no consumer yet', reconnecting: 'reconnecting…' }
+    this.root.dataset.state = state
+    write(this.root.querySelector('.status-text'), text[state])
+    if (this.snapshot) document.title = `${number(this.snapshot.current_visitors_5m)} on ${this.data.site} · piStats`
+  }
+
+  async copy(button) {
+    try {
+      await navigator.clipboard.writeText(this.data.snippet)
+    } catch {
+      const range = document.createRange()
+      range.selectNodeContents(this.root.querySelector('.snippet code'))
+      getSelection().removeAllRanges()
+      getSelection().addRange(range)
+      return
+    }
+    write(button, 'Copied')
+    setTimeout(() => write(button, 'Copy'), 1500)
+  }
+
+  close() {
+    clearInterval(this.ticking)
+    this.connection?.close()
+  }
+}
+
+// Called by Streamlit on mount, on every rerun and on a change of theme.
+export default function ({ parentElement, data }) {
+  const root = parentElement.querySelector('.live')
+  root.page ??= new Page(root, data)
+  root.page.use(data)
+  return () => root.page?.close()
+}
