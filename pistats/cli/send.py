@@ -83,7 +83,7 @@ async def _run(
 
 
 def _progress(console: Console) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.detail}"))
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"))
     return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
 
 

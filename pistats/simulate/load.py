@@ -47,7 +47,7 @@ class LoadReport:
         return self.acknowledged == self.sent and self.refusal is None
 
     def latency_ms(self, quantile: float) -> float | None:
-        """From the moment a batch was due to its acknowledgement, retries included; None without any."""
+        """From the moment a batch was due to be sent to its answer, retries included; None without any."""
         if not self.latencies_s:
             return None
         ordered = sorted(self.latencies_s)
@@ -58,6 +58,7 @@ class LoadReport:
 class _Batch:
     ids: list[str] = field(default_factory=list)
     events: list[bytes] = field(default_factory=list)
+    begun_s: float = 0.0
     due_s: float = 0.0
 
 
@@ -114,17 +115,18 @@ class Load:
             event["event_id"] = event_id = self._new_id()
             event["time"] = self._clock()
             if not self._batch.events:
-                self._batch.due_s = now_s
+                self._batch.begun_s = now_s
             self._batch.ids.append(event_id)
             self._batch.events.append(orjson.dumps(event))
             self.report.sent += 1
             if len(self._batch.events) >= self._batch_events:
                 self._dispatch()
-        if self._batch.events and now_s - self._batch.due_s >= LINGER_S:
+        if self._batch.events and now_s - self._batch.begun_s >= LINGER_S:
             self._dispatch()
 
     def _dispatch(self) -> None:
         if self._batch.events:
+            self._batch.due_s = self._monotonic()
             task = asyncio.create_task(self._deliver(self._batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
