@@ -1,0 +1,236 @@
+"""Events a second of one consumer, and what each step of it costs.
+
+    .venv/bin/python -m benchmarks.consumer             # figures
+    .venv/bin/python -m benchmarks.consumer --profile   # where this process's time goes
+
+The log is in memory, enrichment, buckets, mongod and transactions are real. "Of CPU" counts this process alone, so that
+what else the machine does matters little; "of wall" includes the waits for mongod, which shares the cores.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import pstats
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import orjson
+
+from pistats.clock import now_ms
+from pistats.consumer.commit import Committer, Flush
+from pistats.consumer.lease import LeaseStore
+from pistats.consumer.reader import PartitionReader
+from pistats.consumer.transform import Transform
+from pistats.consumer.worker import PartitionConsumer
+from pistats.enrich import STEPS, EnrichContext, EnrichedEvent, Failure
+from pistats.enrich.event import open_event
+from pistats.live.feed import LiveFeed
+from pistats.live.fold import LiveBuckets
+from pistats.mongo.client import connect
+from pistats.mongo.indexes import Database, ensure_group_indexes
+from pistats.mongo.server import MongodServer
+from pistats.settings import ConsumerSettings, LiveSettings, MongoSettings
+from pistats.simulate.traffic import Traffic
+from pistats.stream.batch import Fetched
+from pistats.stream.frame import FrameTotals, FrameWriter
+
+FRAME_EVENTS = 250
+"""What a group commit holds under load: a few requests of 50 events."""
+
+
+class MemoryLog:
+    """A partition's frames, handed out as fast as they are asked for."""
+
+    def __init__(self, payloads: Sequence[bytes]) -> None:
+        writer = FrameWriter(0, 1)
+        self.end = len(payloads)
+        self._frames = [
+            self._frame(writer, first, payloads[first : first + FRAME_EVENTS])
+            for first in range(0, self.end, FRAME_EVENTS)
+        ]
+
+    @staticmethod
+    def _frame(writer: FrameWriter, first: int, payloads: Sequence[bytes]) -> bytes:
+        return writer.encode(
+            previous_crc=0,
+            first_offset=first,
+            append_time=now_ms(),
+            hashes=np.zeros(len(payloads), dtype=np.uint64),
+            keys=[b"news.example\x1f%032d" % number for number in range(len(payloads))],
+            payloads=payloads,
+            batches=[(bytes(16), len(payloads))],
+            totals=FrameTotals(),
+        )
+
+    async def fetch(self, partition: int, offset: int, max_bytes: int, wait_s: float) -> Fetched:  # noqa: ARG002
+        frames, at = list[bytes](), offset // FRAME_EVENTS
+        while at < len(self._frames) and sum(map(len, frames)) < max_bytes:
+            frames.append(self._frames[at])
+            at += 1
+        return Fetched(frames, min(at * FRAME_EVENTS, self.end), self.end, now_ms())
+
+
+def stored_events(count: int, rate: float, seed: int) -> list[bytes]:
+    """Stored events of a news site, as ingest writes them, `rate` a second of event time."""
+    traffic = Traffic(Random(seed), rate=rate, visitors=20_000, site_url="https://news.example")
+    start = now_ms() - int(1_000 * count / rate)
+    payloads = []
+    for number in range(count):
+        received = start + int(1_000 * number / rate)
+        head = {"site": "news.example", "received_time": received, "event_id": f"{number:032x}", "time": received - 80}
+        payloads.append(orjson.dumps({**head, **traffic.next_event()}))
+    return payloads
+
+
+async def whole(database: Database, log: MemoryLog, consumers: ConsumerSettings) -> None:
+    """The real loop, from the first record to the last."""
+    await ensure_group_indexes(database, 86_400)
+    await LeaseStore(database, 30).declare(0)
+    consumer = PartitionConsumer(
+        0,
+        "benchmark",
+        fetch=log.fetch,
+        database=database,
+        consumers=consumers,
+        live=LiveSettings(),
+        transform=Transform(),
+    )
+    wall, cpu = time.perf_counter(), time.process_time()
+    task = asyncio.create_task(consumer.run())
+    while consumer.status.offset != log.end:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    consumer.stop()
+    await task
+    commits = consumer.status.commits
+    print(f"one consumer, {log.end:,} events, {commits} commits of up to {consumers.max_batch_events:,}")
+    print(f"  {log.end / cpu:>10,.0f} events/s of CPU   {log.end / wall:>10,.0f} events/s of wall")
+    assert consumer.status.failures == 0, consumer.status.last_error
+
+
+class Stopwatch:
+    """Microseconds of CPU per event, step by step."""
+
+    def __init__(self, events: int) -> None:
+        self._events = events
+        self._last = time.process_time()
+
+    def lap(self, name: str, events: int | None = None) -> None:
+        now = time.process_time()
+        print(f"  {name:<28}{1e6 * (now - self._last) / (events or self._events):8.2f} µs an event")
+        self._last = time.process_time()
+
+
+async def steps(database: Database, log: MemoryLog, flush_events: int) -> None:
+    """The same work, one step at a time over all events, so that each has its own figure."""
+    context = EnrichContext.standard()
+    reader = PartitionReader(log.fetch, 0, 0, max_events=log.end, flush_interval_s=0)
+    watch = Stopwatch(log.end)
+    records = await reader.next()
+    assert records is not None
+    watch.lap("decode frames")
+    opened = [open_event(payload, 0, number) for number, payload in enumerate(records.payloads)]
+    events: list[EnrichedEvent] = [event for event in opened if not isinstance(event, Failure)]
+    watch.lap("open")
+    for name, step in STEPS:
+        for event in events:
+            step(event, context)
+        watch.lap(f"enrich: {name}")
+    buckets, feed, documents = LiveBuckets(0), LiveFeed(0), list[list[dict[str, Any]]]()
+    for start in range(0, len(events), flush_events):
+        buckets.fold(events[start : start + flush_events])
+    buckets.documents()
+    watch.lap("fold into minutes")
+    for start in range(0, len(events), flush_events):
+        feed.fold(events[start : start + flush_events])
+        documents.append([*feed.documents()])
+    watch.lap("feed")
+    # Folded a second time, so that each flush writes the buckets that it would touch.
+    buckets, minutes = LiveBuckets(0), list[list[dict[str, Any]]]()
+    fold_s = documents_s = 0.0
+    for start in range(0, len(events), flush_events):
+        at = time.process_time()
+        buckets.fold(events[start : start + flush_events])
+        fold_s += time.process_time() - at
+        at = time.process_time()
+        minutes.append(buckets.documents())
+        documents_s += time.process_time() - at
+        buckets.committed()
+    print(f"  {'documents of a flush':<28}{1e6 * documents_s / len(events):8.2f} µs an event")
+    await commits(database, log, minutes, documents, flush_events)
+
+
+async def commits(
+    database: Database,
+    log: MemoryLog,
+    minutes: Sequence[list[dict[str, Any]]],
+    feeds: Sequence[list[dict[str, Any]]],
+    flush_events: int,
+) -> None:
+    """The transactions alone."""
+    leases = LeaseStore(database, 600)
+    await ensure_group_indexes(database, 86_400)
+    await leases.declare(0)
+    lease = await leases.acquire(0, "benchmark")
+    assert lease is not None
+    await leases.renew(lease, fields={"offset": 0})
+    committer, walls = Committer(database, leases, timeout_s=60), []
+    cpu = time.process_time()
+    for number, (minute, feed) in enumerate(zip(minutes, feeds, strict=True)):
+        at = time.perf_counter()
+        first = number * flush_events
+        await committer.commit(
+            Flush(
+                lease, first, min(first + flush_events, log.end), now_ms(), False, {"minutes": minute, "feed": feed}, {}
+            )
+        )
+        walls.append(time.perf_counter() - at)
+    cpu = time.process_time() - cpu
+    walls.sort()
+    print(f"  {'commit':<28}{1e6 * cpu / log.end:8.2f} µs an event")
+    print(
+        f"  one commit: {1e3 * walls[len(walls) // 2]:.1f} ms median, {1e3 * walls[-1]:.1f} ms at most, "
+        f"{1e3 * cpu / len(walls):.1f} ms of our CPU; {len(minutes[-1])} buckets"
+    )
+
+
+async def measure(events: int, rate: float, seed: int, profile: bool) -> None:
+    log = MemoryLog(stored_events(events, rate, seed))
+    with tempfile.TemporaryDirectory() as directory:
+        server = MongodServer(Path(directory), MongoSettings(cache_mb=256))
+        uri = await asyncio.to_thread(server.start)
+        try:
+            async with connect(uri) as client:
+                if profile:
+                    profiler = cProfile.Profile()
+                    profiler.enable()
+                    await whole(client["profiled"], log, ConsumerSettings())
+                    profiler.disable()
+                    pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
+                    return
+                for flush_events in (5_000, 500):
+                    await whole(client[f"whole_{flush_events}"], log, ConsumerSettings(max_batch_events=flush_events))
+                print("step by step, flushes of 1,000 events:")
+                await steps(client["steps"], log, 1_000)
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+def main() -> None:
+    """Parse the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=60_000)
+    parser.add_argument("--rate", type=float, default=1_000, help="events per second of event time")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--profile", action="store_true", help="cProfile of the whole loop instead of figures")
+    arguments = parser.parse_args()
+    asyncio.run(measure(arguments.events, arguments.rate, arguments.seed, arguments.profile))
+
+
+if __name__ == "__main__":
+    main()
