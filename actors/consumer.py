@@ -2,6 +2,7 @@
 
 import asyncio
 
+from actors.logs import log_to_ray
 from actors.partition_client import PartitionClient
 from pistats.consumer.pool import GroupMember, MemberStatus
 from pistats.consumer.transform import Transform
@@ -15,6 +16,7 @@ class ConsumerActor:
     """Consumes its fair share of the partitions from its creation on, also after a restart by Ray."""
 
     async def __init__(self, name: str, settings: Settings, mongodb_uri: str, partitions: int) -> None:  # type: ignore[misc]
+        log_to_ray()
         self._settings = settings
         self._group = connect(mongodb_uri)[settings.database(settings.consumers.group)]
         self._partitions = [PartitionClient(partition) for partition in range(partitions)]

@@ -1,6 +1,7 @@
 """Asks every part of a running system how it is."""
 
 import asyncio
+from datetime import UTC
 from typing import Any
 
 from pymongo import AsyncMongoClient
@@ -21,7 +22,7 @@ async def overview(client: AsyncMongoClient[dict[str, Any]], settings: Settings)
     checkpoints = {document["_id"]: document async for document in group["partitions"].find()}
     members = [document async for document in group["members"].find().sort("_id")]
     server = await client.admin.command("hello")
-    return system_report(settings.consumers.group, logs, checkpoints, members, server["localTime"])
+    return system_report(settings.consumers.group, logs, checkpoints, members, server["localTime"].replace(tzinfo=UTC))
 
 
 async def _status(partition: int) -> PartitionStatus | None:

@@ -6,6 +6,7 @@ import os
 
 import ray
 
+from actors.logs import log_to_ray
 from pistats.clock import now_ms
 from pistats.settings import Settings
 from pistats.stream.batch import Appended, Batch, Fetched
@@ -27,6 +28,7 @@ class PartitionActor:
     """One partition: durable appends and long-poll reads. A second one on the same partition fences the first."""
 
     async def __init__(self, partition: int, settings: Settings) -> None:  # type: ignore[misc]
+        log_to_ray()
         directory = settings.data / "stream" / f"partition-{partition:03d}"
         stored = await asyncio.to_thread(FileLog.open, directory, partition, settings.stream)
         self._partition = StreamPartition(partition, stored, settings.stream, now_ms)

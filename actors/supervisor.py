@@ -7,6 +7,7 @@ from typing import Any
 import ray
 
 from actors.consumer import ConsumerActor
+from actors.logs import log_to_ray
 from actors.names import NAMESPACE, SUPERVISOR, consumer_name, partition_name
 from actors.partition import ADMIN_CALLS, APPEND_CALLS, FETCH_CALLS, PartitionActor
 from pistats.local.ray_head import STREAM_LABEL
@@ -22,6 +23,7 @@ class SupervisorActor:
     """Idempotent: what is there already is left alone, and a second supervisor changes nothing."""
 
     async def __init__(self, settings: Settings, mongodb_uri: str, partitions: int) -> None:  # type: ignore[misc]
+        log_to_ray()
         self._settings = settings
         self._mongodb_uri = mongodb_uri
         self._partitions = partitions

@@ -1,9 +1,11 @@
 """The Serve applications of piStats, put on the cluster that this process has joined."""
 
+import logging
 from collections.abc import Callable
 
 from ray import serve
 
+from actors.logs import log_to_ray
 from actors.partition_client import PartitionClient
 from pistats.errors import UnavailableError
 from pistats.ingest.accept import Ingest
@@ -24,6 +26,7 @@ MARGIN = 100
 
 def deploy_ingest(settings: Settings, mongodb_uri: str, partitions: int) -> None:
     """Serve the ingest endpoint; returns when it answers. Idempotent: brings a running one to these settings."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
         http_options={"host": settings.http.host, "port": settings.http.port},
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
@@ -45,6 +48,7 @@ def ingest_builder(settings: Settings, mongodb_uri: str, partitions: int) -> Cal
     """A function that builds the ASGI application inside the replica, with connections of its own."""
 
     def build() -> IngestApp:
+        log_to_ray(logging.WARNING)
         database = connect(mongodb_uri)[settings.database()]
         clients = [PartitionClient(partition) for partition in range(partitions)]
         sites = SiteCache(SiteStore(database).list, settings.ingest.site_refresh_s)

@@ -24,7 +24,7 @@ from pistats.errors import ConfigurationError, UnavailableError
 from pistats.local import runtime
 from pistats.local.ports import free_ports, is_free
 from pistats.local.process import OwnedProcess
-from pistats.local.ray_head import RayHead, ray_directory, ray_head
+from pistats.local.ray_head import RayHead, ray_directory
 from pistats.mongo.client import connect
 from pistats.mongo.server import MongodServer
 from pistats.settings import Settings
@@ -36,6 +36,8 @@ DEMO_RATE = 12
 WATCH_S = 1.0
 RAY_TIMEOUT_S = 120.0
 """Ray starts in 3 to 14 s on two quiet cores, several times as long on busy ones."""
+RAY_STARTED = "Ray runtime started."
+POLL_S = 0.1
 DRAIN_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 10.0
 RAY_PROGRAMS = ("gcs_server", "raylet", "haproxy")
@@ -58,8 +60,10 @@ class Child:
 class LocalSystem:
     """mongod, Ray with its actors and Serve apps, the dashboard, and the demo."""
 
-    def __init__(self, settings: Settings, *, demo: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, head: RayHead, *, demo: bool, say: Callable[[str], None]) -> None:
+        """`head`: its environment is that of this process already, because Ray reads it at its import."""
         self._settings = settings
+        self._head = head
         self._data = settings.data
         self._demo = demo
         self._say = say
@@ -135,21 +139,18 @@ class LocalSystem:
 
     def _start_ray(self) -> None:
         self._forget_old_sessions()
-        head = ray_head(self._data, self._settings.http.port)
-        os.environ.update(head.environment)  # this process is a driver of the same cluster
-        self._ray = OwnedProcess(head.command, output=self._logs / "ray.log", environment=dict(os.environ))
-        self._join(head)
-        runtime.write(self._data, self._runtime(head))
+        self._ray = OwnedProcess(self._head.command, output=self._logs / "ray.log")
+        self._wait_for_ray(self._ray)
+        self._joined.enter_context(connected(self._head.address, str(self._head.token_path)))
+        runtime.write(self._data, self._runtime())
 
-    def _join(self, head: RayHead) -> None:
-        deadline = time.monotonic() + RAY_TIMEOUT_S
-        while True:
-            try:
-                self._joined.enter_context(connected(head.address, str(head.token_path)))
-                return
-            except UnavailableError:
-                if time.monotonic() > deadline or self._ray is None or not self._ray.running:
-                    raise
+    def _wait_for_ray(self, process: OwnedProcess) -> None:
+        """Until `ray start` says that every part has started: a driver that comes earlier waits, and complains."""
+        log, deadline = self._logs / "ray.log", time.monotonic() + RAY_TIMEOUT_S
+        while RAY_STARTED not in log.read_text():
+            if not process.running or time.monotonic() > deadline:
+                raise UnavailableError(f"Ray doesn't start. Its last words are in {log}.")
+            time.sleep(POLL_S)
 
     def _deploy(self) -> None:
         deploy_system(self._settings, self._mongodb_uri)
@@ -189,11 +190,11 @@ class LocalSystem:
     def _dashboard_url(self) -> str:
         return f"http://{_reachable(self._settings.dashboard.host)}:{self._settings.dashboard.port}"
 
-    def _runtime(self, head: RayHead) -> runtime.Runtime:
+    def _runtime(self) -> runtime.Runtime:
         return runtime.Runtime(
             pid=os.getpid(),
-            ray_address=head.address,
-            ray_token_path=str(head.token_path),
+            ray_address=self._head.address,
+            ray_token_path=str(self._head.token_path),
             mongodb_uri=self._mongodb_uri,
             url=self._url,
             dashboard_url=self._dashboard_url if self._settings.dashboard.enabled else None,

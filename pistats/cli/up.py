@@ -1,5 +1,6 @@
 """`pistats up`: the whole system on this machine, in the foreground."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.local import runtime
+from pistats.local.ray_head import ray_head
 from pistats.settings import Settings
 
 
@@ -36,15 +38,19 @@ def up(
 
     Example: pistats up --data /var/lib/pistats --port 8000 --dashboard-port 8501
     """
-    from pistats.cli.local_system import LocalSystem
-
     settings = _settings(data, mongodb_uri, host, port, dashboard_port, dashboard)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     console = Console()
-    with runtime.hold(data):
-        system = LocalSystem(settings, demo=demo, say=lambda text: console.print(text, markup=False, highlight=False))
+    with runtime.hold(settings.data):
+        head = ray_head(settings.data, settings.http.port)
+        os.environ.update(head.environment)
+        from pistats.cli.local_system import LocalSystem  # imports Ray, which reads the environment only once
+
+        system = LocalSystem(
+            settings, head, demo=demo, say=lambda text: console.print(text, markup=False, highlight=False)
+        )
         try:
             with console.status("Starting …"):
                 system.start(stop)
