@@ -1,5 +1,6 @@
 """Where an IP address is, from an MMDB file: countries out of the box, cities with a file of the user's own."""
 
+import ipaddress
 import lzma
 import tempfile
 from dataclasses import dataclass
@@ -61,11 +62,15 @@ class Geo:
             return cls.open(Path(unpacked.name))
 
     def _place_of(self, ip: str) -> Place:
-        """The place of an address; unknown for private, reserved and malformed ones. Never raises."""
+        """The place of an address; unknown for private, reserved and malformed ones. Never raises.
+
+        Those are not looked up at all: the vendored file puts 192.168.1.0 in Australia.
+        """
         try:
-            found = self._reader.get(ip)
+            address = ipaddress.ip_address(ip)
         except ValueError:
             return NOWHERE
+        found = self._reader.get(address) if address.is_global else None
         return place_from(found) if isinstance(found, dict) else NOWHERE
 
 
