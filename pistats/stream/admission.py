@@ -51,7 +51,7 @@ class Admission:
     """The memory of one partition's writer: key hashes, batch ids, counts. Not thread-safe."""
 
     def __init__(self, dedupe: DedupeIndex, record_at: RecordAt, epoch: int) -> None:
-        self.dedupe = dedupe
+        self._dedupe = dedupe
         self.totals = FrameTotals()
         self._record_at = record_at
         self._epoch = epoch
@@ -69,7 +69,7 @@ class Admission:
 
     def commit(self, admitted: Admitted, append_time: int) -> None:
         """Take in a frame that is durable (or a group in which nothing was new)."""
-        self.dedupe.add(admitted.hashes, admitted.first_offset, append_time)
+        self._dedupe.add(admitted.hashes, admitted.first_offset, append_time)
         self.totals = admitted.totals
         self.remember(admitted.batches, admitted.first_offset, append_time)
 
@@ -123,7 +123,7 @@ class _Selection:
         self._payloads = [payload for batch in batches for payload in batch.payloads]
         self._hashes = list(map(xxhash.xxh3_64_intdigest, self._keys))
         self._values = np.array(self._hashes, dtype=np.uint64)
-        found = admission.dedupe.find(self._hashes, self._values)
+        found = admission._dedupe.find(self._hashes, self._values)
         if found or len(set(self._hashes)) < len(self._hashes):
             self._select(batches, found)
         else:

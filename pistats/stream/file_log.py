@@ -8,7 +8,7 @@ import contextlib
 import errno
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,12 @@ from pistats.clock import Clock, now_ms
 from pistats.errors import FencedError, OverloadedError, UnavailableError
 from pistats.settings import StreamSettings
 from pistats.stream import frame, segment_index
-from pistats.stream.admission import BATCH_MEMORY_MS, Admission, StoredRecords
 from pistats.stream.batch import Appended, Batch, Fetched
-from pistats.stream.dedupe import DedupeIndex
 from pistats.stream.disk import Disk, OpenFile, RealDisk
 from pistats.stream.epoch import claim_epoch
-from pistats.stream.frame import Columns, FrameTotals, FrameWriter
-from pistats.stream.log import LogStats, LogStoppedError, Trimmed
-from pistats.stream.position import TrimmedPositionError
+from pistats.stream.frame import FrameHeader
+from pistats.stream.framed_log import FramedLog
+from pistats.stream.log import LogStats, Trimmed
 from pistats.stream.recovery import Recovered, recover, segment_ids
 from pistats.stream.segment import HEADER_BYTES, LogSegment, SegmentHeader, SegmentId
 from pistats.stream.segment_reader import SegmentReader, SegmentView
@@ -38,27 +36,23 @@ SEGMENTS_PER_RETENTION = 12
 """A segment is sealed after this part of the retention even if it is small, so trimming keeps 1/12 more at most."""
 
 
-class FileLog:
+class FileLog(FramedLog):
     """A partition's log in one directory. Implements `StreamLog`."""
 
     def __init__(self, directory: Path, partition: int, settings: StreamSettings, clock: Clock, disk: Disk) -> None:
         """Use `open`: this claims the partition and recovers it too."""
-        self._directory, self._partition, self._settings = directory, partition, settings
-        self._clock, self._disk = clock, disk
+        self._directory, self._disk = directory, disk
         self._reader = SegmentReader(disk, directory)
-        self._stopped: str | None = None
         now = clock()
         disk.make_directory(directory)
         newest = max((found.epoch for found in segment_ids(disk, directory)), default=0)
         self._claim = claim_epoch(disk, directory, at_least=newest, now=now)
-        window_ms = settings.dedupe_window_s * 1000
-        recovered = recover(disk, directory, partition, hashes_since=now - window_ms)
+        super().__init__(partition, settings, clock, self._claim.epoch)
+        recovered = recover(disk, directory, partition, hashes_since=now - settings.dedupe_window_s * 1000)
         self._indexes_rebuilt, self._cut_bytes = recovered.indexes_rebuilt, recovered.cut_bytes
-        self._writer = FrameWriter(partition, self.epoch)
-        self._records = StoredRecords(self._columns_at)
-        self._admission = Admission(DedupeIndex(window_ms, settings.dedupe_max_ids), self._records.at, self.epoch)
         self._segment_hashes: list[np.typing.NDArray[np.uint64]] = []
         self._active, self._file = self._begin_after(recovered, now)
+        self._last_crc = self._active.last_crc
         segments = (*(segment for segment in recovered.segments if segment.positions), self._active)
         self._view = SegmentView(segments, HEADER_BYTES, self._active.first_offset)
         self._last_append_time = max((segment.newest_append_time for segment in segments), default=0)
@@ -89,14 +83,10 @@ class FileLog:
         _log.info(
             "partition %d open at epoch %d: offsets %d to %d, %d ids in the dedupe window, %d bytes of a torn frame "
             "left behind, %d indexes rebuilt, %.2f s",
-            partition, log.epoch, log.first_offset, log.end_offset, len(log._admission.dedupe),
+            partition, log.epoch, log.first_offset, log.end_offset, len(log._dedupe),
             log._cut_bytes, log._indexes_rebuilt, time.monotonic() - started,
         )  # fmt: skip
         return log
-
-    @property
-    def epoch(self) -> int:
-        return self._claim.epoch
 
     @property
     def first_offset(self) -> int:
@@ -109,41 +99,14 @@ class FileLog:
     # --- appending
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
-        """See `StreamLog.append`. One frame and one sync for every `max_frame_bytes` of batches."""
-        self._check_writable()
-        answers: list[Appended] = []
-        for group in _groups(batches, self._settings.max_frame_bytes):
-            answers += self._append_group(group)
-        return answers
+        """See `StreamLog.append`. One frame and one sync for every `max_frame_bytes` of batches.
 
-    def _append_group(self, batches: list[Batch]) -> list[Appended]:
-        now = max(self._clock(), self._last_append_time)  # append times never step back, so they can be searched
-        self._admission.dedupe.forget(now, self.first_offset)
-        admitted = self._admission.admit(batches, self.end_offset)
-        if admitted.keys:
-            if self._is_to_be_sealed(now):
-                self._seal(now)
-            encoded = self._writer.encode(
-                previous_crc=self._active.last_crc,
-                first_offset=admitted.first_offset,
-                append_time=now,
-                hashes=admitted.values,
-                keys=admitted.keys,
-                payloads=admitted.payloads,
-                batches=admitted.batches,
-                totals=admitted.totals,
-            )
-            self._store(encoded)
-            self._segment_hashes.append(admitted.values)
-        else:
-            self._check_epoch()
-        self._admission.commit(admitted, now)
-        self._last_append_time = now
-        return admitted.answers
+        Raises OverloadedError at the disk's high-water mark.
+        """
+        self._check_room()
+        return super().append(batches)
 
-    def _check_writable(self) -> None:
-        if self._stopped is not None:
-            raise LogStoppedError(f"partition {self._partition} has stopped: {self._stopped}")
+    def _check_room(self) -> None:
         used = self._disk.used_share(self._directory)
         if used >= self._settings.disk_high_water:
             raise OverloadedError(
@@ -152,8 +115,11 @@ class FileLog:
                 retry_after_s=DISK_FULL_RETRY_S,
             )
 
-    def _store(self, encoded: bytes) -> None:
-        """Make one frame durable and visible. Raises OverloadedError with no trace of the frame, or stops the log."""
+    def _prepare(self, now: int) -> None:
+        if self._is_to_be_sealed(now):
+            self._seal(now)
+
+    def _store(self, encoded: bytes, header: FrameHeader) -> None:
         position = self._active.length
         try:
             self._file.write(position, encoded)
@@ -168,9 +134,8 @@ class FileLog:
             # Never again: after a failed sync the kernel may call the lost pages clean.
             raise self._stop(f"syncing {self._active.name} failed: {error}") from error
         self._check_epoch()
-        header = frame.header_at(encoded)
-        assert header is not None
         self._active.grow(header)
+        self._segment_hashes.append(frame.hashes_of(encoded, header).copy())
         self._view = SegmentView(self._view.segments, self._active.length, header.end_offset)
 
     def _check_epoch(self) -> None:
@@ -192,11 +157,6 @@ class FileLog:
             "stored. Free space; appends go on by themselves",
             retry_after_s=DISK_FULL_RETRY_S,
         )
-
-    def _stop(self, reason: str) -> LogStoppedError:
-        self._stopped = reason
-        _log.error("partition %d stops: %s", self._partition, reason)
-        return LogStoppedError(f"partition {self._partition} stops: {reason}. It has to be opened again")
 
     # --- segments
 
@@ -261,18 +221,8 @@ class FileLog:
         """Fill the dedupe window, the batch ids and the counts from the log."""
         for segment, hashes in recovered.hashes:
             oldest = segment.oldest_append_time or 0
-            self._admission.dedupe.load(hashes, segment.first_offset, oldest, segment.newest_append_time)
-        for encoded in self._recent_frames(self._last_append_time - BATCH_MEMORY_MS):
-            header = frame.checked_header(encoded)
-            self._admission.remember(frame.batches_of(encoded, header), header.first_offset, header.append_time)
-            self._admission.totals = FrameTotals(header.duplicates, header.conflicts)
-
-    def _recent_frames(self, since: int) -> Iterator[bytes]:
-        offset = self.offset_at_time(since)
-        while offset < self.end_offset:
-            fetched = self.read(offset, self._settings.max_frame_bytes)
-            yield from fetched.frames
-            offset = fetched.next_offset
+            self._dedupe.load(hashes, segment.first_offset, oldest, segment.newest_append_time)
+        self._remember_recent_frames()
 
     # --- reading, from any thread
 
@@ -283,13 +233,6 @@ class FileLog:
     def offset_at_time(self, append_time: int) -> int:
         """See `StreamLog.offset_at_time`."""
         return self._reader.offset_at_time(self._view, append_time)
-
-    def _columns_at(self, offset: int) -> Columns | None:
-        """The frame that holds this record, None when it has been trimmed."""
-        try:
-            return frame.columns(self.read(offset, 1).frames[0])
-        except TrimmedPositionError:
-            return None
 
     # --- retention, state, end
 
@@ -339,8 +282,8 @@ class FileLog:
             bytes_on_disk=self._view.size_bytes,
             oldest_append_time=next((s.oldest_append_time for s in view.segments if s.oldest_append_time), None),
             last_append_time=max((s.newest_append_time for s in view.segments), default=0) or None,
-            dedupe_ids=len(self._admission.dedupe),
-            dedupe_bytes=self._admission.dedupe.memory_bytes,
+            dedupe_ids=len(self._dedupe),
+            dedupe_bytes=self._dedupe.memory_bytes,
             indexes_rebuilt=self._indexes_rebuilt,
             cut_bytes=self._cut_bytes,
         )
@@ -351,17 +294,3 @@ class FileLog:
             self._stopped = "it was closed"
             self._write_index()
             self._file.close()
-
-
-def _groups(batches: Sequence[Batch], max_bytes: int) -> Iterator[list[Batch]]:
-    """Whole batches in order, each group of at most `max_bytes` unless one batch alone is larger."""
-    group: list[Batch] = []
-    size = 0
-    for batch in batches:
-        if group and size + batch.size_bytes > max_bytes:
-            yield group
-            group, size = [], 0
-        group.append(batch)
-        size += batch.size_bytes
-    if group:
-        yield group
