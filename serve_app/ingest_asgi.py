@@ -9,7 +9,7 @@ import hashlib
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from pistats.errors import OverloadedError, PistatsError, RetryableError
@@ -51,6 +51,14 @@ _ANY_ORIGIN: tuple[Header, ...] = (
 )
 
 
+class Response(NamedTuple):
+    """What is sent; a HEAD request gets everything but the body."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+
+
 class ClientGoneError(Exception):
     """The client hung up before its request was complete: there is nobody to answer."""
 
@@ -79,6 +87,14 @@ class IngestApp:
             "/readyz": ("GET", self._readyz),
         }
 
+    async def start(self) -> None:
+        """What `lifespan` does first: begin to keep the sites fresh. May be called again."""
+        self._ingest.start()
+
+    async def close(self) -> None:
+        """What `lifespan` does last: wait for the appends under way."""
+        await self._ingest.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an error becomes a problem, whatever it is."""
         if scope["type"] != "http":
@@ -86,16 +102,17 @@ class IngestApp:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         path: str = scope["path"]
         try:
-            await self._route(path, scope, headers, receive, send)
+            response = await self._route(path, scope, headers, receive)
         except ClientGoneError:
             return None
         except Exception as error:
             problem = _problem(error)
             cors = _cors(headers, refused=problem.kind is ORIGIN_NOT_ALLOWED) if path.startswith("/v1/") else ()
             extra = (*cors, *problem.headers, NO_STORE)
-            await _respond(send, problem.kind.status, ((b"content-type", CONTENT_TYPE), *extra), problem.body())
+            response = Response(problem.kind.status, ((b"content-type", CONTENT_TYPE), *extra), problem.body())
+        return await _send(send, response, head=scope["method"] == "HEAD")
 
-    async def _route(self, path: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+    async def _route(self, path: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
             path = path[len(root) :]
@@ -105,13 +122,13 @@ class IngestApp:
             raise ProblemError(NOT_FOUND, "Events go to POST /v1/events; the tracker is GET /t.js.")
         allowed, handler = route
         if method == allowed or (method == "HEAD" and allowed == "GET"):
-            return await handler(scope, headers, receive, send)
+            return await handler(scope, headers, receive)
         if method == "OPTIONS":
-            return await self._preflight(headers, send, allowed)
+            return self._preflight(headers, allowed)
         allow = (b"allow", f"{allowed}, OPTIONS".encode())
         raise ProblemError(METHOD_NOT_ALLOWED, f"Use {allowed} here.", (allow,))
 
-    async def _events(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+    async def _events(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:
         limit = self._limits.max_request_bytes
 
         async def body() -> bytes:
@@ -127,12 +144,12 @@ class IngestApp:
             return await read_body(_chunks(message, receive), text, limit)
 
         answer = await self._accept(scope, headers, body)
-        await _respond(send, 202, (JSON, *_cors(headers)), answer.to_json())
+        return Response(202, (JSON, *_cors(headers)), answer.to_json())
 
-    async def _pixel(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def _pixel(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:  # noqa: ARG002
         image = ((b"content-type", b"image/gif"), NO_STORE, *_cors(headers))
         if scope["method"] == "HEAD":  # a look, not a visit
-            return await _respond(send, 200, image, GIF, head=True)
+            return Response(200, image, GIF)
         page = headers.get(b"referer", b"").decode("utf-8", "replace") or None
         query = scope["query_string"].decode("ascii", "replace")
 
@@ -142,7 +159,7 @@ class IngestApp:
         answer = await self._accept(scope, headers, body)
         for refused in answer.rejected:
             raise ProblemError(UNREADABLE_EVENT, f"{refused.detail} ({refused.reason})")
-        return await _respond(send, 200, image, GIF)
+        return Response(200, image, GIF)
 
     async def _accept(
         self, scope: Scope, headers: dict[bytes, bytes], body: Callable[[], Awaitable[bytes]]
@@ -168,7 +185,7 @@ class IngestApp:
             forwarded = b",".join(lines).decode("latin-1")
         return self._proxies.client_ip(peer[0] if peer else None, forwarded)
 
-    async def _preflight(self, headers: dict[bytes, bytes], send: Send, method: str) -> None:
+    def _preflight(self, headers: dict[bytes, bytes], method: str) -> Response:
         wanted = headers.get(b"access-control-request-headers", b"content-type, content-encoding, x-pistats-key")
         extra = (
             (b"access-control-allow-methods", f"{method}, OPTIONS".encode()),
@@ -176,9 +193,9 @@ class IngestApp:
             (b"access-control-max-age", self._max_age),
             (b"allow", f"{method}, OPTIONS".encode()),
         )
-        await _respond(send, 204, (*_cors(headers), *extra), b"")
+        return Response(204, (*_cors(headers), *extra), b"")
 
-    async def _tracker(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def _tracker(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:  # noqa: ARG002
         shared = (
             (b"etag", self._etag),
             (b"cache-control", b"public, max-age=%d" % SCRIPT_MAX_AGE_S),
@@ -188,19 +205,19 @@ class IngestApp:
         )
         known = headers.get(b"if-none-match", b"")
         if known == b"*" or self._etag in known:
-            return await _respond(send, 304, shared, b"")
+            return Response(304, shared, b"")
         kind = ((b"content-type", b"text/javascript; charset=utf-8"), (b"x-content-type-options", b"nosniff"))
         if b"gzip" in headers.get(b"accept-encoding", b""):
             packed = (*shared, *kind, (b"content-encoding", b"gzip"))
-            return await _respond(send, 200, packed, self._packed_script, head=scope["method"] == "HEAD")
-        return await _respond(send, 200, (*shared, *kind), self._script, head=scope["method"] == "HEAD")
+            return Response(200, packed, self._packed_script)
+        return Response(200, (*shared, *kind), self._script)
 
-    async def _healthz(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:  # noqa: ARG002
-        await _respond(send, 200, (PLAIN, NO_STORE), b"up\n", head=scope["method"] == "HEAD")
+    async def _healthz(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:  # noqa: ARG002
+        return Response(200, (PLAIN, NO_STORE), b"up\n")
 
-    async def _readyz(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def _readyz(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:  # noqa: ARG002
         await self._ready()
-        await _respond(send, 200, (PLAIN, NO_STORE), b"ready\n", head=scope["method"] == "HEAD")
+        return Response(200, (PLAIN, NO_STORE), b"ready\n")
 
     async def _not_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -208,10 +225,10 @@ class IngestApp:
         while scope["type"] == "lifespan":
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._ingest.start()
+                await self.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self._ingest.close()
+                await self.close()
                 return await send({"type": "lifespan.shutdown.complete"})
         return None
 
@@ -266,7 +283,11 @@ def _problem(error: Exception) -> ProblemError:
     )
 
 
-async def _respond(send: Send, status: int, headers: tuple[Header, ...], body: bytes, *, head: bool = False) -> None:
-    length = () if status in (204, 304) else ((b"content-length", b"%d" % len(body)),)
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+async def _send(send: Send, response: Response, *, head: bool) -> None:
+    length = () if response.status in (204, 304) else ((b"content-length", b"%d" % len(response.body)),)
+    start = {"type": "http.response.start", "status": response.status, "headers": [*response.headers, *length]}
+    try:
+        await send(start)
+        await send({"type": "http.response.body", "body": b"" if head else response.body})
+    except (OSError, RuntimeError) as error:  # as servers say that the connection is closed
+        log.debug("an answer reached nobody: %s", error)

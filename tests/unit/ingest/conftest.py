@@ -87,6 +87,11 @@ class Endpoint:
     clock: list[int]
     ready_error: list[Exception] = field(default_factory=list)
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110  # what is waited for has no event
+                await asyncio.sleep(0.001)
+
     def stored(self) -> list[dict[str, Any]]:
         return [json.loads(record) for log in self.logs for record in log.records]
 

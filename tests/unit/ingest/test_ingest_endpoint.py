@@ -325,8 +325,7 @@ async def test_a_full_partition_answers_429_before_any_partition_gets_anything(m
     endpoint.logs[0].gate.clear()
     held = [asyncio.create_task(endpoint.post(events(850, title="t" * 500))) for _ in range(3)]
     blocked, other = endpoint.ingest._partitions
-    while blocked.pending_bytes < 750_000 or other.pending_bytes:
-        await asyncio.sleep(0)
+    await endpoint.until(lambda: blocked.pending_bytes > 750_000 and not other.pending_bytes)
     stored = len(endpoint.logs[1].records)
 
     answer = await endpoint.post([{**event, "title": "t" * 500} for event in fresh_events(800)])
@@ -393,8 +392,7 @@ async def test_a_client_that_hangs_up_does_not_stop_the_append(endpoint):
     for log in endpoint.logs:
         log.gate.clear()
     request = asyncio.create_task(endpoint.post(VIEW))
-    while not any(log.batches for log in endpoint.logs):
-        await asyncio.sleep(0)
+    await endpoint.until(lambda: any(log.batches for log in endpoint.logs))
     request.cancel()
     await asyncio.wait([request])
     for log in endpoint.logs:
