@@ -186,7 +186,7 @@ def main() -> None:
     arguments.add_argument("--serve", type=int, metavar="PORT")
     chosen = arguments.parse_args()
     if chosen.serve:
-        uvicorn.run(make_app(Settings()), port=chosen.serve, log_level="warning", access_log=False)
+        uvicorn.run(make_app(Settings()), port=chosen.serve, log_level="warning", access_log=False, proxy_headers=False)
         return
     asyncio.run(with_app(profile if chosen.profile else report))
 
