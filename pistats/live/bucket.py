@@ -47,10 +47,11 @@ SOURCES, CHANNELS = "sources", "channels"
 COUNTRIES, DEVICES, BROWSERS = "countries", "devices", "browsers"
 EVENTS, TOPICS = "events", "topics"
 DIMENSIONS = (PAGES, ENTRY_PAGES, SECTIONS, SOURCES, CHANNELS, COUNTRIES, DEVICES, BROWSERS, EVENTS, TOPICS)
-"""What a bucket counts by. Page views, except `events` (custom events) and `topics` (all but engagement)."""
+"""What a bucket counts by. Page views, except `events` (custom events) and `topics` (both)."""
 
 PAGE_VIEW = "page_view"
-ENGAGEMENT = "engagement"
+SILENT = frozenset({"engagement", "identify"})
+"""Sent by the tracker itself: they say that a visitor is here, and are counted as nothing else."""
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ class MinuteBucket:
         name = event["name"]
         if name == PAGE_VIEW:
             self._fold_view(event, visitor)
-        elif name == ENGAGEMENT:
+        elif name in SILENT:
             return
         else:
             self._count(EVENTS, name, visitor)
