@@ -32,6 +32,7 @@ class BotFilter:
             self._set.Add(crawler["pattern"])
         self._set.Compile()
         self.name_of = lru_cache(maxsize=USER_AGENT_CACHE)(self._name_of)
+        self.is_http_library = lru_cache(maxsize=USER_AGENT_CACHE)(self._is_http_library)
 
     @classmethod
     def standard(cls) -> "BotFilter":
@@ -40,7 +41,7 @@ class BotFilter:
 
         return cls(CRAWLER_USER_AGENTS_DATA)
 
-    def is_http_library(self, user_agent: str) -> bool:
+    def _is_http_library(self, user_agent: str) -> bool:
         """True when this is a program's HTTP client: it speaks for a visitor, and is not the visitor itself."""
         return any(index in self._libraries for index in self._matches(user_agent))
 

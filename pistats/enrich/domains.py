@@ -13,22 +13,26 @@ _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 class Domains:
     """Answers from the Public Suffix List, remembered per host."""
 
-    def __init__(self, suffixes: PublicSuffixList | None = None) -> None:
-        self._suffixes = suffixes or PublicSuffixList()
+    def __init__(self) -> None:
+        self._suffixes = PublicSuffixList()
+        self._official = PublicSuffixList(only_icann=True)
         self.registrable = lru_cache(maxsize=HOST_CACHE)(self._registrable)
         self.suffix = lru_cache(maxsize=HOST_CACHE)(self._suffix)
 
     def _registrable(self, host: str) -> str:
-        """`news.example.co.uk` is `example.co.uk`; an IP address and a single name stand for themselves."""
+        """`news.example.co.uk` is `example.co.uk`; an IP address and a single name stand for themselves.
+
+        Two customers of one hoster (`a.github.io`, `b.github.io`) are two domains.
+        """
         if is_address(host):
             return host
         return self._suffixes.privatesuffix(host) or host
 
     def _suffix(self, host: str) -> str | None:
-        """`co.uk` of `www.google.co.uk`; None for an IP address."""
+        """`co.uk` of `www.google.co.uk`, `com` of `google.blogspot.com`; None for an IP address."""
         if is_address(host):
             return None
-        found: str | None = self._suffixes.publicsuffix(host)
+        found: str | None = self._official.publicsuffix(host)
         return found
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_plus, urlsplit
 
-from pistats.enrich.channel import channel_of
+from pistats.enrich.channel import UNASSIGNED, channel_of
 from pistats.enrich.domains import Domains
 from pistats.enrich.page import MAX_TAG_CHARS, Page
 from pistats.enrich.referrers import Known, Referrers
@@ -77,39 +77,36 @@ class Sources:
             return WITHIN_THE_SITE
         if referral.host is None:
             return DIRECT
-        known = referral.known
-        name = known.name if known else referral.host.removeprefix("www.")
-        medium = known.medium if known else "referral"
-        channel = channel_of(name, medium, None, known.kind if known else None)
-        return Source(name, medium, channel=channel, search_term=referral.search_term)
+        name, medium, kind = _of_referral(referral.host, referral.known)
+        return Source(name, medium, channel=channel_of(name, medium, None, kind), search_term=referral.search_term)
 
     def _tagged(self, tags: dict[str, str], referral: Referral) -> Source:
         """What the link says. Where it names no source, the click id does, then the referrer."""
-        source, medium = tags.get("utm_source"), tags.get("utm_medium")
+        source, medium, kind = self._named(tags)
+        if source is None and referral.host is not None and not referral.internal:
+            source, usual_medium, kind = _of_referral(referral.host, referral.known)
+            medium = medium or usual_medium
         campaign = tags.get("utm_campaign") or tags.get("utm_id")
-        known = self._referrers.by_name(source) if source else None
-        if source is None:
-            source, click_medium = _clicked(tags)
-            if source is None and referral.host is not None and not referral.internal:
-                known = referral.known
-                source = known.name if known else referral.host.removeprefix("www.")
-                click_medium = known.medium if known else "referral"
-            elif source is not None:
-                known = self._referrers.by_name(source)
-            medium = medium or click_medium
-        elif medium is None:
-            medium = _clicked(tags)[1] if known and _clicked(tags)[0] == known.name else None
+        says_something = source or medium or campaign
         return Source(
-            known.name if known else source,
+            source,
             medium,
             campaign,
             tags.get("utm_term"),
             tags.get("utm_content"),
-            channel_of(known.name if known else source, medium, campaign, known.kind if known else None)
-            if source or medium or campaign
-            else "Unassigned",
+            channel_of(source, medium, campaign, kind) if says_something else UNASSIGNED,
             referral.search_term,
         )
+
+    def _named(self, tags: dict[str, str]) -> tuple[str | None, str | None, str | None]:
+        """Source, medium and kind that the tags name. A click id fills in what `utm_…` leaves open."""
+        source, medium = tags.get("utm_source"), tags.get("utm_medium")
+        clicked, click_medium = _clicked(tags)
+        known = self._referrers.by_name(source or clicked or "")
+        name = known.name if known else source or clicked
+        if medium is None and clicked is not None and name == clicked:
+            medium = click_medium
+        return name, medium, known.kind if known else None
 
     def _referral_of(self, referrer: str, own_host: str | None) -> Referral:
         """Host of a referrer, what it is known as, and the words that were searched for."""
@@ -125,6 +122,11 @@ class Sources:
         known = self._referrers.by_host(host)
         words = _words(parts.query, known.params) if known and known.params and parts.query else None
         return Referral(host, known=known, search_term=words)
+
+
+def _of_referral(host: str, known: Known | None) -> tuple[str, str, str | None]:
+    """Source, medium and kind of an untagged visit from a host."""
+    return (known.name, known.medium, known.kind) if known else (host.removeprefix("www."), "referral", None)
 
 
 def _clicked(tags: dict[str, str]) -> tuple[str | None, str | None]:
