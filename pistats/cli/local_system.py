@@ -79,18 +79,24 @@ class LocalSystem:
         """What to open, by name."""
         return self._addresses
 
-    def start(self, stop: threading.Event) -> None:
-        """Start everything, in order. Returns early when `stop` is set."""
+    def start(self, stop: threading.Event, show: Callable[[str], None]) -> None:
+        """Start everything, in order, and `show` what is being started. Returns early when `stop` is set."""
         self._check_ports()
         self._logs.mkdir(parents=True, exist_ok=True)
-        steps: list[Callable[[], None]] = [self._start_mongod, self._start_ray, self._deploy]
+        steps: dict[str, Callable[[], None]] = {
+            "MongoDB": self._start_mongod,
+            "Ray": self._start_ray,
+            "partitions, consumers and the HTTP endpoint": self._deploy,
+        }
         if self._settings.dashboard.enabled:
-            steps.append(self._start_dashboard)
+            steps["the dashboard"] = self._start_dashboard
         if self._demo:
-            steps.append(self._start_demo)
-        for step in steps:
+            steps["the demo"] = self._start_demo
+        self._launch_ray()  # takes longest: MongoDB starts meanwhile
+        for name, step in steps.items():
             if stop.is_set():
                 return
+            show(f"Starting {name} …")
             step()
 
     def watch(self, stop: threading.Event) -> None:
@@ -137,9 +143,12 @@ class LocalSystem:
             self._mongod = MongodServer(self._data / "mongod", self._settings.mongodb)
             self._mongodb_uri = self._mongod.start()
 
-    def _start_ray(self) -> None:
+    def _launch_ray(self) -> None:
         self._forget_old_sessions()
         self._ray = OwnedProcess(self._head.command, output=self._logs / "ray.log")
+
+    def _start_ray(self) -> None:
+        assert self._ray is not None
         self._wait_for_ray(self._ray)
         self._joined.enter_context(connected(self._head.address, str(self._head.token_path)))
         runtime.write(self._data, self._runtime())

@@ -52,8 +52,8 @@ def up(
             settings, head, demo=demo, say=lambda text: console.print(text, markup=False, highlight=False)
         )
         try:
-            with console.status("Starting …"):
-                system.start(stop)
+            with console.status("Starting …") as starting:
+                system.start(stop, starting.update)
             if not stop.is_set():
                 console.print(_addresses(system.addresses()))
                 print("ready", flush=True)
