@@ -39,6 +39,11 @@ test: check ## lint, types, import rules and all tests
 bench: venv ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
 
+.PHONY: reference
+reference: venv ## docs/CLI.md and docs/SETTINGS.md, made from the code
+	$(BIN)/typer pistats.cli utils docs --name pistats --title "The command line" --output docs/CLI.md
+	$(BIN)/python -m pistats.settings_reference > docs/SETTINGS.md
+
 lock: ## resolve the dependencies again into requirements.lock
 	test -x $(BIN)/uv || ($(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv==$(UV_VERSION))
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes \

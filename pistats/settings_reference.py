@@ -1,7 +1,10 @@
 """`docs/SETTINGS.md`, made from the settings themselves: `python -m pistats.settings_reference > docs/SETTINGS.md`."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import orjson
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -12,7 +15,8 @@ HEADER = """# Settings
 Made from `pistats/settings.py` by `make reference`. Order, later wins: the defaults below < `pistats.toml` (in the
 working directory, then in the data directory) < `PISTATS_*` in the environment < flags of the command line.
 `stream.partitions` is `partitions` under `[stream]` in the file, and `PISTATS_STREAM__PARTITIONS` in the environment.
-Names end in their unit: `_s` seconds, `_ms` milliseconds, `_bytes`, `_events`.
+Names end in their unit: `_s` seconds, `_ms` milliseconds, `_bytes`, `_events`. A list is JSON in the environment:
+`PISTATS_INGEST__TRUSTED_PROXIES='["10.0.0.0/8"]'`.
 """
 
 
@@ -48,8 +52,15 @@ def _table(title: str, prefix: str, fields: dict[str, FieldInfo]) -> str:
 
 def _rows(prefix: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
     for name, field in fields.items():
-        default = "unset" if field.default is None else f"`{field.default}`"
-        yield f"| `{prefix}{name}` | {default} | {field.description} |"
+        yield f"| `{prefix}{name}` | {_shown(field.default)} | {field.description} |"
+
+
+def _shown(default: Any) -> str:
+    """The value as `pistats.toml` and, for lists, the environment have it; texts without their quotes."""
+    if default is None:
+        return "unset"
+    plain = str(default) if isinstance(default, Path | str) else orjson.dumps(default).decode()
+    return f"`{plain}`"
 
 
 if __name__ == "__main__":
