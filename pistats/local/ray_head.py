@@ -16,6 +16,9 @@ REPLICA_PORTS = 20
 """Ports that Serve may give to replicas, one each; a new version's replicas start before the old ones stop."""
 STREAM_LABEL = "pistats-stream"
 """Nodes with this label keep stream partitions on their disk."""
+FORWARD_FOR = "leastconn\n    option forwardfor"
+"""Serve's HAProxy doesn't say who the client is, and has no setting for it: every visitor would be 127.0.0.1. The
+balance algorithm is the last line of its `defaults` section, and this adds one more."""
 HAPROXY_THREADS = 4
 """On 2 cores, four threads carried 15 to 40 % more requests than one."""
 
@@ -30,7 +33,7 @@ class RayHead:
     token_path: Path
 
 
-def ray_head(data: Path, http_port: int) -> RayHead:
+def ray_head(data: Path) -> RayHead:
     """Command and environment for a head node with ports, sockets and a token of its own."""
     gcs, dashboard, agent, metrics, runtime_env, client = free_ports(6)
     token_path = ray_token(data)
@@ -53,7 +56,7 @@ def ray_head(data: Path, http_port: int) -> RayHead:
             f"--temp-dir={ray_directory(data)}",
             f"--labels={STREAM_LABEL}=yes",
         ],
-        environment={**ray_auth(token_path), **serve_environment(data / "haproxy", http_port)},
+        environment={**ray_auth(token_path), **serve_environment(data / "haproxy")},
         token_path=token_path,
     )
 
@@ -77,7 +80,7 @@ def ray_directory(data: Path) -> Path:
     return Path(gettempdir()) / f"pistats-{blake2s(str(data.resolve()).encode(), digest_size=5).hexdigest()}"
 
 
-def serve_environment(directory: Path, http_port: int) -> Mapping[str, str]:
+def serve_environment(directory: Path) -> Mapping[str, str]:
     """Ray Serve behind its own HAProxy, in files and ports of this system's own. Set before Ray starts, on every node.
 
     Serve keeps these in fixed places by default, so that two systems on one machine would take each other's.
@@ -95,6 +98,7 @@ def serve_environment(directory: Path, http_port: int) -> Mapping[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "metrics.sock"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": FORWARD_FOR,
         # One log line and one datagram per request would cost more than the request.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         # A client that sends nothing for a minute is gone; Serve's default is an hour.
@@ -105,6 +109,8 @@ def serve_environment(directory: Path, http_port: int) -> Mapping[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first_replica + REPLICA_PORTS + 1),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(first_replica + 2 * REPLICA_PORTS),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # A machine that is busy starts slowly; Ray would give up after a minute.
+        "RAY_raylet_start_wait_time_s": "120",
         # Ray looks for an accelerator in every new process; there is nothing of ours to run on one.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }

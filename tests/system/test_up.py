@@ -61,3 +61,17 @@ def test_commands_say_where_to_start_a_system(tmp_path: Path) -> None:
 
 def test_doctor_finds_this_machine_fit(system: RunningSystem) -> None:
     assert "mongod" in system.run("doctor").stdout
+
+
+def test_the_visitors_address_comes_through_the_proxy_cut_short(system: RunningSystem) -> None:
+    key = system.site("addresses")["write_key"]
+    body = orjson.dumps({"name": "page_view", "url": "https://example.com/", "event_id": "address-1"})
+    headers = {"x-pistats-key": key, "x-forwarded-for": "203.0.113.77"}
+
+    with urllib.request.urlopen(urllib.request.Request(f"{system.url}/v1/events", body, headers)) as response:
+        assert response.status == 202
+
+    system.wait_until_consumed()
+    stored = [one for number in range(2) for one in system.records(number) if one["event_id"] == "address-1"]
+    # A front proxy on this machine (here: the test) is trusted, and HAProxy added its address behind it.
+    assert [one["event"]["ip"] for one in stored] == ["203.0.113.0"]
