@@ -62,7 +62,7 @@ class StreamSettings(Section):
     dedupe_max_ids: int = Field(
         20_000_000,
         ge=100_000,
-        description="Event ids remembered per partition, 12 bytes each: a flood shortens the window, not the memory.",
+        description="Event ids remembered per partition, 14 bytes each: a flood shortens the window, not the memory.",
     )
     log_retention_s: int = Field(259_200, ge=60, description="How long records stay replayable: three days.")
     log_retention_bytes: int = Field(

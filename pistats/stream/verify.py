@@ -142,7 +142,7 @@ class _Verification:
         if index is None:
             if path.name in self._disk.names(self._directory):
                 self._report.notes.append(f"{path.name} is not what was written: the next start makes it again")
-        elif index.segment.length > segment.length:
+        elif index.segment.length > segment.length and not any(p.where == segment.name for p in self._report.problems):
             place = Fault(segment.length, f"the file ends while its index counts {index.segment.length} bytes")
             self._hurt(segment, place)
 
