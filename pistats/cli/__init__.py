@@ -7,6 +7,7 @@ from rich.console import Console
 
 from pistats.cli.deploy import deploy
 from pistats.cli.doctor import doctor
+from pistats.cli.reset_password import reset_password
 from pistats.cli.send import send
 from pistats.cli.simulate import simulate
 from pistats.cli.site import site_commands
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
 )
-for command in (up, deploy, status, doctor, send, simulate):
+for command in (up, deploy, status, doctor, send, simulate, reset_password):
     app.command()(command)
 app.add_typer(site_commands, name="site")
 app.add_typer(stream_commands, name="stream")

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from ray.exceptions import RayError
+
 from actors.partition_client import PartitionClient
 from actors.supervisor import create_supervisor
 from pistats.errors import UnavailableError
@@ -21,11 +23,11 @@ def deploy_system(settings: Settings, mongodb_uri: str) -> int:
     """Collections, actors and Serve apps, each created when missing. Returns the number of partitions.
 
     Idempotent: a second call changes nothing that runs, but brings the Serve app to this version and these settings.
-    Raises UnavailableError when a partition doesn't answer in two minutes.
+    Raises UnavailableError when Serve doesn't start, or a partition doesn't answer in two minutes.
     """
     partitions = asyncio.run(_prepare(settings, mongodb_uri))
     create_supervisor(settings, mongodb_uri, partitions)
-    deploy_ingest(settings, mongodb_uri, partitions)
+    _serve(settings, mongodb_uri, partitions)
     asyncio.run(_wait_for(partitions))
     return partitions
 
@@ -39,6 +41,17 @@ async def _prepare(settings: Settings, mongodb_uri: str) -> int:
         return await settle_partitions(system, settings.stream.partitions)
     finally:
         await client.close()
+
+
+def _serve(settings: Settings, mongodb_uri: str, partitions: int) -> None:
+    try:
+        deploy_ingest(settings, mongodb_uri, partitions)
+    except (RayError, RuntimeError, TimeoutError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UnavailableError(
+            f"Ray Serve doesn't start ({reason}). Its logs are in `serve` beside Ray's own; start again, which repeats "
+            "nothing that succeeded."
+        ) from error
 
 
 async def _wait_for(partitions: int) -> None:

@@ -24,9 +24,9 @@ def up(
         str | None,
         typer.Option(help="Use this MongoDB replica set instead of a mongod of our own.", envvar="MONGODB_URI"),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port of the HTTP endpoint. [default: 8000]")] = None,
-    dashboard_port: Annotated[int | None, typer.Option(help="Port of the dashboard. [default: 8501]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the HTTP endpoint.", show_default="8000")] = None,
+    dashboard_port: Annotated[int | None, typer.Option(help="Port of the dashboard.", show_default="8501")] = None,
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Start the dashboard.")] = True,
 ) -> None:
     """Run the whole system on this machine, in the foreground. Prints `ready` when everything serves.
