@@ -12,6 +12,10 @@ WINDOW_MINUTES = 10
 BASELINE_MINUTES = 140
 """How far the baseline looks back before W. With the decay below, older minutes would weigh less than 10 %."""
 
+WEEK_MS = 7 * 24 * 3_600_000
+HOUR_MINUTES = 60
+"""The same hour a week ago, centred: half of it before that moment, half after."""
+
 DECAY_MINUTES = 60.0
 """A baseline minute that is so much older weighs 1/e as much: the moving average follows the day, not the minute."""
 
@@ -46,21 +50,22 @@ class Trend:
 def trending(minutes: Mapping[int, MinuteTopics], now_ms: int, visitors_of: Callable[[str], int]) -> list[Trend]:
     """Topics above their expectation, highest score first.
 
-    `score = (count − gλ) / √(gλ + 1)` with λ the count expected in the window from an exponentially weighted average
-    of the preceding minutes, and g how much faster the whole site runs now than in that average.
+    `score = (count − gλ) / √(gλ + 1)` with λ the count expected in the window, and g how much faster the whole site
+    runs now than it did then. "Then" is an exponentially weighted average of the preceding minutes and, when `minutes`
+    holds it, the same hour a week ago: the higher expectation counts, so what either explains is not trending.
     `visitors_of` is asked only about topics that pass every other test.
     """
     minute = now_ms - now_ms % MINUTE_MS
     start = minute - (WINDOW_MINUTES - 1) * MINUTE_MS
     length = WINDOW_MINUTES - 1 + (now_ms - minute) / MINUTE_MS
     counts, site_now = _window(minutes, start)
-    expected, site_expected = _baseline(minutes, start, length)
-    pace = site_now / site_expected if site_expected > 0 else 1.0
+    baselines = [_recent(minutes, start, length), _week_ago(minutes, now_ms, length)]
+    paced = [(seen, site_now / site if site > 0 else 1.0) for seen, site in baselines]
     found = []
     for topic, count in counts.items():
         if count < max(MIN_EVENTS, MIN_SHARE * site_now):
             continue
-        likely = pace * expected.get(topic, 0.0)
+        likely = max(pace * seen.get(topic, 0.0) for seen, pace in paced)
         score = (count - likely) / math.sqrt(likely + 1)
         if score > 0 and visitors_of(topic) >= MIN_VISITORS:
             found.append(Trend(topic, round(score, 2), count, round(likely, 2), likely < NEW_BELOW))
@@ -79,7 +84,26 @@ def _window(minutes: Mapping[int, MinuteTopics], start: int) -> tuple[dict[str, 
     return counts, events
 
 
-def _baseline(minutes: Mapping[int, MinuteTopics], start: int, length: float) -> tuple[dict[str, float], float]:
+Baseline = tuple[dict[str, float], float]
+"""Expected counts per topic, and of the whole site."""
+
+
+def _week_ago(minutes: Mapping[int, MinuteTopics], now_ms: int, length: float) -> Baseline:
+    """The mean of the hour around this moment a week ago, for `length` minutes; empty when it is not known."""
+    moment = now_ms - now_ms % MINUTE_MS - WEEK_MS
+    counts: dict[str, int] = {}
+    events = 0
+    for minute in range(moment - HOUR_MINUTES // 2 * MINUTE_MS, moment + HOUR_MINUTES // 2 * MINUTE_MS, MINUTE_MS):
+        seen = minutes.get(minute)
+        if seen is not None:
+            events += seen.events
+            for topic, count in seen.topics.items():
+                counts[topic] = counts.get(topic, 0) + count
+    scale = length / HOUR_MINUTES
+    return {topic: scale * count for topic, count in counts.items()}, scale * events
+
+
+def _recent(minutes: Mapping[int, MinuteTopics], start: int, length: float) -> Baseline:
     """Expected counts of each topic and of the site in `length` minutes; empty without a past.
 
     Minutes without events count as zero from the first known one on, so a quiet site has a low baseline.

@@ -16,7 +16,7 @@ from pistats.live.bucket import (
     SECTIONS,
     SOURCES,
 )
-from pistats.live.window import HELD_MINUTES, SHOWN_MINUTES, TREND_MINUTES, SiteWindow, StoredMinute
+from pistats.live.window import HELD_MINUTES, SHOWN_MINUTES, TREND_MINUTES, SiteWindow, StoredMinute, ranges
 
 TOP_ROWS = 10
 FEED_EVENTS = 20
@@ -48,10 +48,11 @@ class LiveView:
     """Answers `snapshot(site, now_ms)` from memory. Fed in any order; a document replaces its predecessor.
 
     One thread. Read once: `minutes` back to `now − READ_BACK_MS`, all of `feed` and `partitions`; then follow changes.
+    Trending also compares with last week when it has it: read `reads(now_ms)` instead, its second range every hour.
     """
 
     READ_BACK_MS = (TREND_MINUTES + 1) * MINUTE_MS
-    """What trending looks back on. Reading less (at least 31 minutes) leaves trending with a shorter memory only."""
+    """What is of use without last week. Less (at least 31 minutes) leaves trending with a shorter memory only."""
 
     def __init__(self) -> None:
         self._sites: dict[str, SiteWindow] = {}
@@ -64,6 +65,12 @@ class LiveView:
             "partitions": self._apply_partition,
         }
 
+    @staticmethod
+    def reads(now_ms: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Ranges of `_id.minute`, both ends included: the recent past, then this hour and the next, a week ago."""
+        recent, week_ago = ranges(now_ms - now_ms % MINUTE_MS)
+        return (recent[0], recent[1] + MINUTE_MS), week_ago
+
     def apply(self, kind: str, document: dict[str, Any]) -> None:
         """Takes up one whole document of the collection `kind`; other kinds are ignored."""
         apply = self._apply.get(kind)
@@ -73,12 +80,17 @@ class LiveView:
     def _apply_minute(self, document: dict[str, Any]) -> None:
         key = document["_id"]
         minute = key["minute"]
-        if minute < self._newest - TREND_MINUTES * MINUTE_MS:
+        (recent, _), (from_week, to_week) = ranges(self._newest)
+        if minute < recent and not from_week <= minute <= to_week:
             return
         window = self._sites.get(key["site"])
         if window is None:
             window = self._sites[key["site"]] = SiteWindow()
-        window.apply(minute, key["partition"], StoredMinute(document))
+        stored = StoredMinute(document)
+        if minute < self._newest - HELD_MINUTES * MINUTE_MS:
+            window.apply_topics(minute, key["partition"], stored)
+        else:
+            window.apply(minute, key["partition"], stored)
         if minute > self._newest:
             self._newest = minute
             for each in self._sites.values():
@@ -188,6 +200,3 @@ def _warnings(window: SiteWindow) -> list[str]:
     if window.full():
         warnings.append("A very busy minute: the visitors of its rarer pages and values are counted too low.")
     return warnings
-
-
-__all__ = ["HELD_MINUTES", "LiveView", "iso"]

@@ -8,7 +8,7 @@ from datasketches import hll_sketch, hll_union
 
 from pistats.live.bucket import DIMENSIONS, MINUTE_MS, OTHER, SLOT_MS, SLOTS, TOPICS
 from pistats.live.sketch import LG_K, estimate, load_sketch, merged
-from pistats.live.trending import BASELINE_MINUTES, WINDOW_MINUTES, MinuteTopics, Trend, trending
+from pistats.live.trending import BASELINE_MINUTES, HOUR_MINUTES, WEEK_MS, WINDOW_MINUTES, MinuteTopics, Trend, trending
 
 SHOWN_MINUTES = 30
 HELD_MINUTES = SHOWN_MINUTES + 1
@@ -16,6 +16,19 @@ HELD_MINUTES = SHOWN_MINUTES + 1
 
 TREND_MINUTES = WINDOW_MINUTES + BASELINE_MINUTES
 """Minutes of which the totals and the topics' counts are held."""
+
+AHEAD_MINUTES = 90
+"""How much of last week is held beyond this hour: readers that fetch it once an hour always have it."""
+
+
+def ranges(minute: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and last minute of what is of use at `minute`: the recent past, and the same hour a week ago."""
+    week_ago = minute - WEEK_MS
+    return (
+        (minute - TREND_MINUTES * MINUTE_MS, minute),
+        (week_ago - (HOUR_MINUTES // 2 + 1) * MINUTE_MS, week_ago + AHEAD_MINUTES * MINUTE_MS),
+    )
+
 
 Rows = dict[str, tuple[int, bytes]]
 
@@ -67,19 +80,23 @@ class SiteWindow:
 
     def apply(self, minute: int, partition: int, stored: StoredMinute) -> None:
         """Replaces what is known of this minute and partition."""
+        self.apply_topics(minute, partition, stored)
         partitions = self._minutes.setdefault(minute, {})
         before = partitions.get(partition)
         partitions[partition] = stored
-        topics = {value: count for value, (count, _) in stored.dims.get(TOPICS, {}).items() if value != OTHER}
-        self._topics.setdefault(minute, {})[partition] = MinuteTopics(stored.events, topics)
         self._minute_visitors.pop(minute, None)
-        self._trends = None
         if minute < self._start:
             return
         if before is not None:
             self._count(before, -1)
         self._count(stored, 1)
         self._follow(before, stored)
+
+    def apply_topics(self, minute: int, partition: int, stored: StoredMinute) -> None:
+        """Takes up what trending needs, and nothing else: for minutes that are not shown any more."""
+        topics = {value: count for value, (count, _) in stored.dims.get(TOPICS, {}).items() if value != OTHER}
+        self._topics.setdefault(minute, {})[partition] = MinuteTopics(stored.events, topics)
+        self._trends = None
 
     def _follow(self, before: StoredMinute | None, stored: StoredMinute) -> None:
         """Brings the merged visitors of shown values up to date: a newer document only ever has more of them."""
@@ -122,8 +139,9 @@ class SiteWindow:
         for minute in [minute for minute in self._minutes if minute < held]:
             del self._minutes[minute]
             self._minute_visitors.pop(minute, None)
-        oldest = newest_minute - TREND_MINUTES * MINUTE_MS
-        for minute in [minute for minute in self._topics if minute < oldest]:
+        (recent, _), (from_week, to_week) = ranges(newest_minute)
+        gone = [minute for minute in self._topics if minute < recent and not from_week <= minute <= to_week]
+        for minute in gone:
             del self._topics[minute]
 
     def totals(self, minute: int) -> tuple[int, int]:

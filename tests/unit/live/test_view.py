@@ -108,6 +108,31 @@ def test_a_topic_that_rises_above_its_past_is_trending() -> None:
     assert "steady" not in by_topic
 
 
+def test_the_same_hour_a_week_ago_explains_a_topic_when_it_is_known() -> None:
+    week_ms = 7 * 24 * 60 * MINUTE_MS
+    buckets = LiveBuckets(0)
+    last_week = [topic("weekly", n, n * 20_000) for n in range(40)] + [
+        topic("weekly", n, -n * 20_000) for n in range(40)
+    ]
+    for item in last_week:
+        item["event_time"] -= week_ms
+        item["received_time"] -= week_ms
+    now = [topic("weekly", n, n * 30_000) for n in range(15)] + [topic("other", n, n * 30_000) for n in range(15)]
+    buckets.fold([*last_week, *now])
+
+    view = LiveView()
+    first, week_ago = view.reads(NOW)
+    for document in buckets.documents():
+        minute = document["_id"]["minute"]
+        assert first[0] <= minute <= first[1] or week_ago[0] <= minute <= week_ago[1]
+        view.apply("minutes", document)
+
+    trends = {row["topic"]: row for row in view.snapshot("news", NOW)["trending"]}
+    assert trends["other"]["new"]
+    assert trends.get("weekly", {"new": False})["new"] is False
+    assert trends.get("weekly", {"score": 0.0})["score"] < 0.6 * trends["other"]["score"]
+
+
 def test_one_reader_who_reloads_is_no_trend() -> None:
     assert view_of(*[topic("mine", 1, n * 1_000) for n in range(50)]).snapshot("news", NOW)["trending"] == []
 
