@@ -36,9 +36,7 @@ class _Run:
     newest: int
 
     @classmethod
-    def sorted(
-        cls, hashes: Hashes, places: Places, first_offset: int, end_offset: int, oldest: int, newest: int
-    ) -> "_Run":
+    def of(cls, hashes: Hashes, places: Places, first_offset: int, end_offset: int, oldest: int, newest: int) -> "_Run":
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         return cls(ordered, places[order], _filter_of(ordered), first_offset, end_offset, oldest, newest)
