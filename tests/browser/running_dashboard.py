@@ -141,6 +141,7 @@ async def _healthy(url: str, process: asyncio.subprocess.Process) -> None:
 async def sign_in(page: Page, dashboard: Dashboard, path: str = "/") -> None:
     """Opens `path` the way a person does: through the login page."""
     await page.goto(dashboard.url + path)
+    await dashboard.commit()  # a consumer that looked just now: the numbers are live, not stale
     await page.fill("#password", dashboard.password)
     await page.click("button[type=submit]")
     await page.wait_for_selector(".live[data-state=live]")

@@ -15,8 +15,10 @@ class Page {
     })
     this.feed = root.querySelector('[data-panel="feed"]')
     const rows = this.feed.querySelector('.rows')
-    rows.dataset.from = 'top'
-    this.drawFeed = ranked(rows, happening)
+    this.drawFeed = ranked(rows, happening, { enterFromAbove: true })
+    this.measuring = new ResizeObserver(() => this.measure())
+    this.measuring.observe(root)
+    this.measure()
     definitions(root, data.glossary)
     root.querySelector('.snippet button').onclick = (click) => this.copy(click.target)
     this.ticking = setInterval(() => this.tick(), 500)
@@ -35,6 +37,15 @@ class Page {
     this.connection = new Connection(data.socket, (snapshot) => this.receive(snapshot), () => this.tick())
   }
 
+  // Sizes come from the style sheet. They are read when the width changes, not at every snapshot: reading costs a layout.
+  measure() {
+    const read = (element, name) => parseFloat(getComputedStyle(element).getPropertyValue(name))
+    this.rooms = Object.fromEntries(this.panels.map(({ key, panel }) => [key, read(panel, '--rows')]))
+    this.rowHeight = read(this.panels[0].panel, '--row')
+    this.feedHeight = read(this.feed.querySelector('.rows'), '--row')
+    if (this.snapshot) this.show(this.snapshot)
+  }
+
   receive(snapshot) {
     this.lastMessage = performance.now()
     if (snapshot.site === this.data.site) this.show(snapshot)
@@ -47,9 +58,8 @@ class Page {
     this.chart(snapshot.views_per_minute)
     for (const { key, panel, draw } of this.panels) {
       const rows = snapshot[key] ?? []
-      const room = Number(getComputedStyle(panel).getPropertyValue('--rows'))
       panel.toggleAttribute('data-none', rows.length === 0)
-      draw(bars(PANELS[key], rows).slice(0, room))
+      draw(bars(PANELS[key], rows).slice(0, this.rooms[key]), this.rowHeight)
     }
     this.showFeed(snapshot)
     write(this.root.querySelector('.warnings'), (snapshot.warnings ?? []).join(' '))
@@ -60,7 +70,7 @@ class Page {
 
   showFeed(snapshot) {
     this.feed.toggleAttribute('data-none', snapshot.feed.length === 0)
-    if (!this.feed.matches(':hover')) this.drawFeed(happenings(snapshot.feed, time(snapshot.as_of)))
+    if (!this.feed.matches(':hover')) this.drawFeed(happenings(snapshot.feed, time(snapshot.as_of)), this.feedHeight)
   }
 
   // The state is decided here alone: from the socket, the age of the last snapshot, and what the snapshot says.
@@ -95,12 +105,13 @@ class Page {
 
   close() {
     clearInterval(this.ticking)
+    this.measuring.disconnect()
     this.connection?.close()
   }
 }
 
 // Called by Streamlit on mount, on every rerun and on a change of theme.
-export default function ({ parentElement, data }) {
+export default function ({ parentElement, data: [data] }) {
   const root = parentElement.querySelector('.live')
   root.page ??= new Page(root, data)
   root.page.use(data)

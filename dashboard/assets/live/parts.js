@@ -45,30 +45,31 @@ function counter(element) {
   }
 }
 
-// Rows that keep their element while their key stays, and glide to their rank.
-function ranked(container, build) {
+// Rows that keep their element while their key stays, and glide to their rank. One layout for all new rows of a draw.
+function ranked(container, build, { enterFromAbove = false } = {}) {
   const rows = new Map()
-  const height = () => parseFloat(getComputedStyle(container).getPropertyValue('--row'))
-  return (items) => {
-    const step = height()
+  return (items, rowHeight) => {
     const seen = new Set()
+    const fresh = []
+    const moves = []
     items.forEach((item, rank) => {
-      const key = item.key
-      if (seen.has(key)) return
-      seen.add(key)
-      let row = rows.get(key)
+      if (seen.has(item.key)) return
+      seen.add(item.key)
+      let row = rows.get(item.key)
       if (!row) {
         row = build()
         row.element.classList.add('row', 'coming')
-        row.element.style.transform = `translateY(${(rank - (container.dataset.from === 'top' ? 1 : 0)) * step}px)`
+        row.element.style.transform = `translateY(${(rank - (enterFromAbove ? 1 : 0)) * rowHeight}px)`
         container.append(row.element)
-        row.element.offsetWidth // lets the row start from where it is
-        row.element.classList.remove('coming')
-        rows.set(key, row)
+        rows.set(item.key, row)
+        fresh.push(row.element)
       }
-      row.element.style.transform = `translateY(${rank * step}px)`
       row.patch(item)
+      moves.push([row.element, `translateY(${rank * rowHeight}px)`])
     })
+    if (fresh.length) container.offsetWidth // lets them start from where they are
+    for (const [element, transform] of moves) element.style.transform = transform
+    for (const element of fresh) element.classList.remove('coming')
     for (const [key, row] of rows) {
       if (seen.has(key)) continue
       rows.delete(key)
@@ -202,6 +203,8 @@ function minutesChart(root) {
     write(top, number(most))
     write(middle, number(most / 2))
     const seen = new Set()
+    const fresh = slots.size > 0
+    const moves = []
     minutes.forEach((minute, index) => {
       const key = time(minute.minute)
       seen.add(key)
@@ -209,23 +212,27 @@ function minutesChart(root) {
       if (!slot) {
         slot = make('div', 'slot')
         slot.append(make('i'))
-        slot.style.left = slots.size ? `${((index + 1) / minutes.length) * 100}%` : `${(index / minutes.length) * 100}%`
+        slot.style.left = `${((index + (fresh ? 1 : 0)) / minutes.length) * 100}%`
         container.append(slot)
-        slot.offsetWidth
         slot.onpointerenter = () => ((hovered = slot.minute), read())
         slot.onpointerleave = () => ((hovered = null), read())
         slots.set(key, slot)
+        moves.push(slot)
       }
       if (hovered && slot.minute === hovered) hovered = minute
       slot.minute = minute
-      slot.style.left = `${(index / minutes.length) * 100}%`
-      slot.classList.toggle('open', index === minutes.length - 1)
-      slot.firstChild.style.height = minute.views ? `max(3px, ${(minute.views / most) * 100}%)` : '0'
+      slot.index = index
     })
+    if (moves.length) container.offsetWidth
     for (const [key, slot] of slots) {
-      if (seen.has(key)) continue
-      slots.delete(key)
-      slot.remove()
+      if (!seen.has(key)) {
+        slots.delete(key)
+        slot.remove()
+        continue
+      }
+      slot.style.left = `${(slot.index / minutes.length) * 100}%`
+      slot.classList.toggle('open', slot.index === minutes.length - 1)
+      slot.firstChild.style.height = slot.minute.views ? `max(3px, ${(slot.minute.views / most) * 100}%)` : '0'
     }
     latest = minutes[minutes.length - 1]
     read()
