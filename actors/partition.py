@@ -5,12 +5,15 @@ import logging
 import os
 
 import ray
+from pymongo import MongoClient
 
 from actors.logs import log_to_ray
 from pistats.clock import now_ms
 from pistats.settings import Settings
 from pistats.stream.batch import Appended, Batch, Fetched
 from pistats.stream.file_log import FileLog
+from pistats.stream.log import StreamLog, Trimmed
+from pistats.stream.mongo_log import MongoLog
 from pistats.stream.partition import PartitionStatus, StreamPartition
 
 APPEND_CALLS = 64
@@ -27,10 +30,9 @@ log = logging.getLogger(__name__)
 class PartitionActor:
     """One partition: durable appends and long-poll reads. A second one on the same partition fences the first."""
 
-    async def __init__(self, partition: int, settings: Settings) -> None:  # type: ignore[misc]
+    async def __init__(self, partition: int, settings: Settings, mongodb_uri: str) -> None:  # type: ignore[misc]
         log_to_ray()
-        directory = settings.data / "stream" / f"partition-{partition:03d}"
-        stored = await asyncio.to_thread(FileLog.open, directory, partition, settings.stream)
+        stored = await asyncio.to_thread(_open_log, partition, settings, mongodb_uri)
         self._partition = StreamPartition(partition, stored, settings.stream, now_ms)
         self._end = asyncio.create_task(self._end_when_stopped())
 
@@ -54,9 +56,21 @@ class PartitionActor:
         """The partition in numbers."""
         return self._partition.status()
 
+    @ray.method(concurrency_group="admin")
+    async def trim(self, floor_offset: int) -> Trimmed:
+        """Remove what the retention lets go below `floor_offset`, the slowest checkpoint."""
+        return await self._partition.trim(floor_offset)
+
     async def _end_when_stopped(self) -> None:
         """A log in doubt is not argued with: end the process, so that the next one reads what is really there."""
         await self._partition.stopped.wait()
         log.error("ending this process: %s", self._partition.status().stopped_reason)
         await asyncio.sleep(0.1)  # the callers get their answers first
         os._exit(LOG_STOPPED_EXIT)
+
+
+def _open_log(partition: int, settings: Settings, mongodb_uri: str) -> StreamLog:
+    """The log that the settings name, taken over from any writer before. Blocking: it recovers."""
+    if settings.stream.log == "mongo":
+        return MongoLog.open(MongoClient(mongodb_uri), settings.database(), partition, settings.stream)
+    return FileLog.open(settings.data / "stream" / f"partition-{partition:03d}", partition, settings.stream)

@@ -10,6 +10,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from actors.names import NAMESPACE, partition_name
 from pistats.errors import PistatsError, UnavailableError
 from pistats.stream.batch import Appended, Batch, Fetched
+from pistats.stream.log import Trimmed
 from pistats.stream.partition import PartitionStatus
 
 CALL_TIMEOUT_S = 10.0
@@ -37,6 +38,10 @@ class PartitionClient:
     async def status(self) -> PartitionStatus:
         """Offsets, counts and health of the partition."""
         return await self._answer("status", self._actor().status.remote(), CALL_TIMEOUT_S)
+
+    async def trim(self, floor_offset: int) -> Trimmed:
+        """Remove what the retention lets go below `floor_offset`. May be repeated."""
+        return await self._answer("trim", self._actor().trim.remote(floor_offset), CALL_TIMEOUT_S)
 
     async def resolve(self, position: str) -> int:
         """The offset that a position names now. Raises PositionError."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ray
@@ -10,9 +11,14 @@ from actors.consumer import ConsumerActor
 from actors.logs import log_to_ray
 from actors.names import NAMESPACE, SUPERVISOR, consumer_name, partition_name
 from actors.partition import ADMIN_CALLS, APPEND_CALLS, FETCH_CALLS, PartitionActor
+from actors.partition_client import PartitionClient
+from pistats.consumer.checkpoints import slowest_checkpoints
 from pistats.local.ray_head import STREAM_LABEL
+from pistats.mongo.client import connect
 from pistats.settings import Settings
 
+TRIM_INTERVAL_S = 60.0
+"""Between two looks for log segments past their retention, which are removed whole: an hour of them is a few files."""
 HEAL_INTERVAL_S = 2.0
 """How long a missing actor may go unnoticed. Ray restarts one that merely died; this is for those that are gone."""
 
@@ -30,9 +36,13 @@ class SupervisorActor:
         self._consumers = [
             consumer_name(settings.consumers.group, number) for number in range(settings.consumers.min_consumers)
         ]
+        self._group = connect(mongodb_uri)[settings.database(settings.consumers.group)]
         self._draining = False
-        self._heal()
-        self._task = asyncio.create_task(self._keep())
+        await self._heal()
+        self._tasks = [
+            asyncio.create_task(self._repeat(self._heal, HEAL_INTERVAL_S)),
+            asyncio.create_task(self._repeat(self._trim, TRIM_INTERVAL_S)),
+        ]
 
     async def ready(self) -> None:
         """Returns once the supervisor has made its first round."""
@@ -43,22 +53,27 @@ class SupervisorActor:
         actors = [actor for name in self._consumers if (actor := find(name)) is not None]
         await asyncio.gather(*(actor.stop.remote() for actor in actors), return_exceptions=True)
 
-    async def _keep(self) -> None:
+    async def _repeat(self, work: Callable[[], Awaitable[None]], interval_s: float) -> None:
         while not self._draining:
-            await asyncio.sleep(HEAL_INTERVAL_S)
+            await asyncio.sleep(interval_s)
             try:
-                self._heal()
+                await work()
             except Exception:
-                log.exception("healing failed; trying again in %s s", HEAL_INTERVAL_S)
+                log.exception("%s failed; trying again in %s s", work.__name__, interval_s)
 
-    def _heal(self) -> None:
+    async def _heal(self) -> None:
         """Create every actor that should be there and isn't."""
         for partition in range(self._partitions):
             if find(partition_name(partition)) is None:
-                create_partition(partition, self._settings)
+                create_partition(partition, self._settings, self._mongodb_uri)
         for name in self._consumers:
             if find(name) is None:
                 create_consumer(name, self._settings, self._mongodb_uri, self._partitions)
+
+    async def _trim(self) -> None:
+        """Let go of records past their retention that every consumer group has consumed."""
+        for partition, floor_offset in (await slowest_checkpoints(self._group, self._partitions)).items():
+            await PartitionClient(partition).trim(floor_offset)
 
 
 def find(name: str) -> Any | None:
@@ -75,13 +90,13 @@ def create_supervisor(settings: Settings, mongodb_uri: str, partitions: int) -> 
     return actor.remote(settings, mongodb_uri, partitions)
 
 
-def create_partition(partition: int, settings: Settings) -> Any:
+def create_partition(partition: int, settings: Settings, mongodb_uri: str) -> Any:
     """Start the actor of one partition, on a node that keeps stream partitions on its disk."""
     options = _detached(partition_name(partition))
     options["concurrency_groups"] = {"append": APPEND_CALLS, "fetch": FETCH_CALLS, "admin": ADMIN_CALLS}
     if settings.stream.log == "file":
         options["label_selector"] = {STREAM_LABEL: "yes"}
-    return ray.remote(**options)(PartitionActor).remote(partition, settings)
+    return ray.remote(**options)(PartitionActor).remote(partition, settings, mongodb_uri)
 
 
 def create_consumer(name: str, settings: Settings, mongodb_uri: str, partitions: int) -> Any:

@@ -1,14 +1,19 @@
 """`pistats stream`: look into the stream."""
 
 import asyncio
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.local import runtime
+from pistats.stream.verify import VerifyReport
+from pistats.stream.verify import verify as verify_log
 
 stream_commands = typer.Typer(help="Look into the stream that holds every acknowledged event.", no_args_is_help=True)
 
@@ -39,6 +44,49 @@ def tail(
         follow = position == "latest" and limit is None
     with connected(system.ray_address, system.ray_token_path):
         asyncio.run(_tail(partition, position, limit, follow, as_json))
+
+
+@stream_commands.command("verify", epilog="Example: pistats stream verify .pistats/stream")
+def verify(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            help="A partition's directory, or the `stream` directory of them.", exists=True, file_okay=False
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Check the log on disk, without changing it: every frame, every link, every index. Exit 1 when it is damaged.
+
+    Needs no running system, and disturbs none. Says what is wrong, where, and what to do.
+    """
+    partitions = sorted(directory.glob("partition-*")) or [directory]
+    reports = {}
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for path in progress.track(partitions, description="Reading"):
+            reports[path] = verify_log(path)
+    if as_json:
+        print(
+            orjson.dumps({str(path): {**asdict(one), "sound": one.is_sound} for path, one in reports.items()}).decode()
+        )
+    else:
+        for path, one in reports.items():
+            _show_report(path, one, Console(highlight=False, soft_wrap=True))
+    if not all(one.is_sound for one in reports.values()):
+        raise typer.Exit(1)
+
+
+def _show_report(path: Path, report: VerifyReport, console: Console) -> None:
+    verdict = "sound" if report.is_sound else "DAMAGED"
+    console.print(
+        f"{path}: {verdict}, epoch {report.epoch}, offsets {report.first_offset} to {report.end_offset}, "
+        f"{report.frames:,} frames in {report.segments} segments, {report.size_bytes:,} bytes",
+        markup=False,
+    )
+    for problem in report.problems:
+        console.print(f"  {problem.where}: {problem.what}. What to do: {problem.advice}.", style="red", markup=False)
+    for note in report.notes:
+        console.print(f"  {note}", markup=False)
 
 
 async def _tail(partition: int, position: str, limit: int | None, follow: bool, as_json: bool) -> None:
