@@ -171,9 +171,6 @@ class MongoLog(FramedLog):
         document = self._document(self._number + 1, encoded, header)
         try:
             self._collection.insert_one(document)
-        except DuplicateKeyError:
-            if not self._is_stored(document):
-                raise self._fenced(document) from None
         except PyMongoError as error:
             self._settle(document, error)
         self._number += 1
@@ -276,6 +273,12 @@ class MongoLog(FramedLog):
     def trim(self, floor_offset: int, *, force: bool = False) -> Trimmed:
         """See `StreamLog.trim`. Oldest frames first; the last frame stays, it holds the epoch and the end."""
         self._check_epoch()
+        try:
+            return self._trim(floor_offset, force=force)
+        except PyMongoError as error:
+            raise UnavailableError(f"partition {self._partition} cannot be trimmed in MongoDB: {error}") from error
+
+    def _trim(self, floor_offset: int, *, force: bool) -> Trimmed:
         removed = removed_bytes = 0
         while True:
             expired = self._expired()

@@ -193,7 +193,7 @@ class StreamPartition:
         loop = asyncio.get_running_loop()
         try:
             trimmed = await loop.run_in_executor(self._write_thread, lambda: self._log.trim(floor_offset, force=force))
-        except FencedError as error:
+        except (FencedError, LogStoppedError) as error:
             self._stop(error)
             raise self._stopped_error() from error
         self._held_back_segments = trimmed.held_back_segments

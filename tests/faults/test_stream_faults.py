@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from pistats.errors import CorruptionError, OverloadedError
 from pistats.settings import StreamSettings
@@ -22,6 +23,7 @@ from pistats.stream import frame
 from pistats.stream.batch import Batch
 from pistats.stream.file_log import FileLog
 from pistats.stream.log import StreamLog
+from pistats.stream.mongo_log import MongoLog
 from pistats.stream.verify import verify
 
 pytestmark = pytest.mark.faults
@@ -178,9 +180,35 @@ def test_a_paused_writer_that_wakes_is_refused(
         drop_database(arguments[3], arguments[4])
 
 
-def drop_database(uri: str, name: str) -> None:
-    from pymongo import MongoClient
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"mode": {"times": 3}, "data": {"closeConnection": True}},
+        {"mode": {"times": 2}, "data": {"errorCode": 11600, "closeConnection": False}},
+        {"mode": {"times": 1}, "data": {"writeConcernError": {"code": 64, "errmsg": "not confirmed in time"}}},
+    ],
+    ids=["connection lost", "server stepping down", "stored but not confirmed"],
+)
+def test_an_insert_with_an_unclear_outcome_is_settled(mongo_uri: str, failure: dict[str, Any]):
+    # given a MongoDB that fails our inserts, and ours only
+    name = f"stream-{uuid.uuid4().hex[:12]}"
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_uri, appname=name)
+    log = MongoLog.open(client, name, 0, SETTINGS)
+    log.append([batch(1)])
+    data = {"failCommands": ["insert"], "appName": name, **failure["data"]}
+    client.admin.command("configureFailPoint", "failCommand", mode=failure["mode"], data=data)
+    # then the batch is stored once, and the next ones go on behind it
+    try:
+        assert [log.append([batch(number)])[0].first_offset for number in (2, 3)] == [1, 2]
+    finally:
+        client.admin.command("configureFailPoint", "failCommand", mode="off")
+    assert ids(log) == [1, 2, 3]
+    assert ids(MongoLog.open(client, name, 0, SETTINGS)) == [1, 2, 3]
+    client.drop_database(name)
+    client.close()
 
+
+def drop_database(uri: str, name: str) -> None:
     client: MongoClient[dict[str, Any]] = MongoClient(uri)
     client.drop_database(name)
     client.close()
