@@ -7,6 +7,7 @@ from ray import serve
 
 from actors.logs import log_to_ray
 from actors.partition_client import PartitionClient
+from pistats.enrich.bot import BotFilter
 from pistats.errors import UnavailableError
 from pistats.ingest.accept import Ingest
 from pistats.ingest.batcher import MicroBatcher
@@ -57,6 +58,7 @@ def ingest_builder(settings: Settings, mongodb_uri: str, partitions: int) -> Cal
             DailySalts(MongoSaltStore(database)),
             [MicroBatcher(client.partition, client.append, settings.ingest) for client in clients],
             settings.ingest,
+            is_http_library=BotFilter.standard().is_http_library,
         )
 
         async def ready() -> None:

@@ -84,13 +84,20 @@ class Ingest:
         settings: IngestSettings,
         clock: Clock = now_ms,
         event_ids: Callable[[int], list[str]] = new_event_ids,
+        is_http_library: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """`is_http_library` tells whether a user agent is a program's HTTP client, as `python-requests/2.32`.
+
+        Such a sender speaks for a visitor and isn't one: its own user agent would make a bot of every event that
+        comes without the visitor's.
+        """
         self._sites = sites
         self._salts = salts
         self._partitions = partitions
         self._settings = settings
         self._clock = clock
         self._event_ids = event_ids
+        self._is_http_library = is_http_library
         self._pending_requests = 0
 
     async def accept(self, request: IngestRequest) -> IngestAnswer:
@@ -149,7 +156,9 @@ class Ingest:
         self._give_event_ids(events)
         nameless = any("visitor_id" not in event for event in events)
         salt = await self._salts.at(received_time) if nameless else None
-        records = RequestRecords(site, received_time, parsed.sent_at, request.ip, request.user_agent, salt)
+        agent = request.user_agent
+        agent = None if agent is None or self._is_http_library(agent) else agent
+        records = RequestRecords(site, received_time, parsed.sent_at, request.ip, agent, salt)
         shares: dict[int, Share] = {}
         for position, event in enumerate(events):
             payload = records.write(event)

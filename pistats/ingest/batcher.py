@@ -129,6 +129,9 @@ class MicroBatcher:
             try:
                 async with asyncio.timeout_at(max(deadline, loop.time() + MIN_ATTEMPT_S)):
                     return await self._append(batch)
+            except OverloadedError as error:
+                # A full disk or queue stays full for longer than a client should hang: let it come back.
+                raise UnavailableError(str(error), retry_after_s=error.retry_after_s) from error
             except (RetryableError, FencedError, TimeoutError) as error:
                 if loop.time() + wait_s >= deadline:
                     log.warning("partition %d: gave up a batch of %d: %s", self.partition, len(batch.keys), error)

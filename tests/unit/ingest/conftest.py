@@ -154,7 +154,14 @@ async def make_endpoint() -> AsyncIterator[MakeEndpoint]:
         batchers = [MicroBatcher(n, log.append, settings.ingest, retry) for n, log in enumerate(logs)]
         now = lambda: clock[0]  # noqa: E731
         sites = SiteCache(load, settings.ingest.site_refresh_s)
-        ingest = Ingest(sites, DailySalts(FixedSalts()), batchers, settings.ingest, now)
+        ingest = Ingest(
+            sites,
+            DailySalts(FixedSalts()),
+            batchers,
+            settings.ingest,
+            now,
+            is_http_library=lambda agent: agent.startswith("curl/"),
+        )
         ingest.start()
         endpoint = Endpoint(None, ingest, logs, clock)  # type: ignore[arg-type]
         opened.append(endpoint)

@@ -62,7 +62,7 @@ async def test_a_batch_is_bounded_and_keeps_submissions_whole():
 
 
 async def test_a_retry_carries_the_same_batch_and_later_ones_wait_behind_it():
-    partition = Partition(UnavailableError("gone"), OverloadedError("full"), FencedError("a newer epoch"))
+    partition = Partition(UnavailableError("gone"), UnavailableError("back soon"), FencedError("a newer epoch"))
     batcher = make_batcher(partition)
 
     first = batcher.submit([b"k0"], [b"p0"])
@@ -73,6 +73,18 @@ async def test_a_retry_carries_the_same_batch_and_later_ones_wait_behind_it():
     assert partition.appends[0] == partition.appends[1] == partition.appends[2] == partition.appends[3]
     assert [batch.keys for batch in partition.appends[3:]] == [[b"k0"], [b"k1"]]
     assert partition.appends[4].batch_id != partition.appends[0].batch_id
+
+
+async def test_a_full_partition_fails_the_batch_at_once_and_says_when_to_come_back():
+    partition = Partition(OverloadedError("the disk is full", retry_after_s=10))
+    batcher = make_batcher(partition)
+
+    with pytest.raises(UnavailableError, match="the disk is full") as failure:
+        await batcher.submit([b"k0"], [b"p0"])
+
+    assert failure.value.retry_after_s == 10
+    assert len(partition.appends) == 1
+    assert batcher.pending_bytes == 0
 
 
 async def test_each_submission_gets_its_own_duplicates():

@@ -320,6 +320,15 @@ async def test_health_and_readiness(endpoint):
     assert answer.headers["retry-after"] == "1"
 
 
+async def test_a_program_that_sends_for_visitors_is_not_the_visitor(endpoint):
+    await endpoint.post({"name": "a", "visitor_id": "v"}, user_agent="curl/8.5.0")
+    await endpoint.post({"name": "b", "visitor_id": "v", "user_agent": "Browser/1"}, user_agent="curl/8.5.0")
+    await endpoint.post({"name": "c", "visitor_id": "v", "user_agent": "curl/8.5.0"}, user_agent="curl/8.5.0")
+
+    agents = {record["name"]: record.get("user_agent") for record in endpoint.stored()}
+    assert agents == {"a": None, "b": "Browser/1", "c": "curl/8.5.0"}
+
+
 async def test_a_full_partition_answers_429_before_any_partition_gets_anything(make_endpoint):
     endpoint = make_endpoint(max_pending_bytes=1_000_000)
     endpoint.logs[0].gate.clear()
