@@ -28,7 +28,7 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
     """The application, not yet started. `client` is closed with it; nothing is read before it starts."""
     keeper = Keeper(client[settings.database()])
     group = client[settings.database(settings.consumers.group)]
-    source = LiveSource(group, LiveView, LiveView.READ_BACK_MS, clock, lambda: hub.changed())
+    source = LiveSource(group, LiveView, clock, lambda: hub.changed())
     hub = LiveHub(lambda: source.view, lambda: source.connected, settings.live.updates_per_s, clock)
 
     @asynccontextmanager

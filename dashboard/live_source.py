@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
@@ -29,6 +29,9 @@ HEARTBEAT_MS = 1_000
 SILENCE_MS = 3_000
 """Three missed heartbeats: readers are told that the numbers have stopped."""
 
+DISTANT_MS = 30 * 60_000
+"""The view asks for two hours of a week ago, this one and the next: half an hour keeps well ahead."""
+
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between attempts after errors. mongod is back after about a second; the last one repeats."""
 
@@ -38,6 +41,10 @@ class View(Protocol):
 
     def apply(self, kind: str, document: dict[str, Any], /) -> object: ...
 
+    def reads(self, now_ms: int, /) -> Sequence[tuple[int, int]]:
+        """Ranges of `_id.minute` worth reading, both ends included: the recent past first, then the more distant."""
+        ...
+
 
 V = TypeVar("V", bound=View)
 
@@ -45,15 +52,14 @@ V = TypeVar("V", bound=View)
 class LiveSource(Generic[V]):
     """Owns the change stream. After any MongoDB error it reads everything again, so nothing missed stays missed.
 
-    A reload reads the minutes since `read_back_ms` ago, and all of the rest. `changed` is called after every change of
-    `view`, which is replaced as a whole on every reload.
+    A reload reads the minutes that the view asks for, and all of the rest; the distant past again every half hour.
+    `changed` is called after every change of `view`, which is replaced as a whole on every reload.
     """
 
     def __init__(
         self,
         database: AsyncDatabase[dict[str, Any]],
         new_view: Callable[[], V],
-        read_back_ms: int,
         clock: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
@@ -63,7 +69,7 @@ class LiveSource(Generic[V]):
         self._heard_ms = 0
         self._failures = 0
         self._new_view = new_view
-        self._read_back_ms = read_back_ms
+        self._distant_ms = 0
         self.view = new_view()
 
     @property
@@ -94,6 +100,7 @@ class LiveSource(Generic[V]):
                 change = await stream.try_next()
                 self._heard()
                 if change is None:
+                    await self._read_distant(view)
                     continue
                 if change["operationType"] in ("drop", "dropDatabase"):
                     return
@@ -104,11 +111,22 @@ class LiveSource(Generic[V]):
 
     async def _load(self) -> V:
         view = self._new_view()
-        recent = {"_id.minute": {"$gte": self._clock() - self._read_back_ms}}
-        for kind in COLLECTIONS:
-            async for document in self._database[kind].find(recent if kind == "minutes" else {}):
+        for kind in ("feed", "partitions"):
+            async for document in self._database[kind].find():
                 view.apply(kind, document)
+        await self._read(view, view.reads(self._clock()))
         return view
+
+    async def _read(self, view: V, ranges: Iterable[tuple[int, int]]) -> None:
+        for first, last in ranges:
+            async for document in self._database["minutes"].find({"_id.minute": {"$gte": first, "$lte": last}}):
+                view.apply("minutes", document)
+        self._distant_ms = self._clock()
+
+    async def _read_distant(self, view: V) -> None:
+        now = self._clock()
+        if now - self._distant_ms >= DISTANT_MS:
+            await self._read(view, view.reads(now)[1:])
 
     def _apply(self, view: V, change: dict[str, Any]) -> None:
         document = change.get("fullDocument")

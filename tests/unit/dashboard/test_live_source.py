@@ -22,13 +22,16 @@ class Kept:
     def apply(self, kind: str, document: dict[str, Any], /) -> None:
         self.documents[kind, str(document["_id"])] = document
 
+    def reads(self, now_ms: int, /) -> list[tuple[int, int]]:
+        return [(now_ms - 31 * 60_000, now_ms), (now_ms - 120 * 60_000, now_ms - 100 * 60_000)]
+
     def numbers(self) -> set[int]:
         return {document["n"] for document in self.documents.values()}
 
 
 @pytest.fixture
 async def source(database: Database) -> AsyncIterator[LiveSource[Kept]]:
-    source = LiveSource(database, Kept, 31 * 60_000, now_ms, lambda: None)
+    source = LiveSource(database, Kept, now_ms, lambda: None)
     running = asyncio.create_task(source.run())
     yield source
     running.cancel()
@@ -60,10 +63,10 @@ async def test_what_was_there_and_what_comes_is_shown(database: Database, source
     assert source.connected
 
 
-async def test_a_reload_reads_the_last_half_hour_and_nothing_else(database: Database) -> None:
-    await database.minutes.insert_many([minute(1), minute(2, 29 * 60_000), minute(3, 40 * 60_000)])
+async def test_a_reload_reads_what_the_view_asks_for_and_nothing_else(database: Database) -> None:
+    await database.minutes.insert_many([minute(1), minute(2, 110 * 60_000), minute(3, 40 * 60_000)])
     await database.dead_letters.insert_one({"n": 4})
-    source = LiveSource(database, Kept, 31 * 60_000, now_ms, lambda: None)
+    source = LiveSource(database, Kept, now_ms, lambda: None)
     running = asyncio.create_task(source.run())
     await reached(lambda: source.connected)
     assert source.view.numbers() == {1, 2}
