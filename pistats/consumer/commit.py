@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pymongo
+from bson import Binary
 from pymongo import ReplaceOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -60,12 +61,23 @@ class Flush:
 
 
 class Committer:
-    """Commits flushes to one group's database, and finds out what became of a commit without an answer."""
+    """Commits one partition's flushes, one at a time, and finds out what became of a commit without an answer."""
 
     def __init__(self, database: AsyncDatabase[Document], leases: LeaseStore, timeout_s: float) -> None:
         self._database = database
         self._leases = leases
         self._timeout_s = timeout_s
+        self._session = database.client.start_session()
+
+    @property
+    def session_id(self) -> Binary:
+        """Of the one session in which all commits are made: see `LeaseStore.acquire`."""
+        session_id: Binary = self._session.session_id["id"]
+        return session_id
+
+    async def close(self) -> None:
+        """Give the session back. May be repeated."""
+        await self._session.end_session()
 
     async def commit(self, flush: Flush) -> None:
         """Return when the flush is durable on a majority; repeating it then raises FencedError, nothing doubles.
@@ -79,10 +91,9 @@ class Committer:
 
         try:
             with pymongo.timeout(self._timeout_s):
-                async with self._database.client.start_session() as session:
-                    await session.with_transaction(
-                        write, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
-                    )
+                await self._session.with_transaction(
+                    write, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
+                )
         except PyMongoError as error:
             if not await self._landed(flush):
                 raise UnavailableError(

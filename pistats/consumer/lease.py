@@ -4,16 +4,22 @@ So a takeover and a commit in flight write the same document, and one of the two
 
 A document: `_id` (partition), `epoch` (raised by every acquisition), `owner`, `expires_at`, `offset` (next to consume;
 null until the group's start is known), `append_time` (Unix ms, of the last record consumed), `committed_at`,
-`checked_at`, `caught_up`, and `counts` of all that was consumed.
+`checked_at`, `caught_up`, `counts` of all that was consumed, and `session` (the owner's, in MongoDB).
+
+MongoDB keeps a dead client's open transaction, and its lock on this document, for a minute. The session's id is there
+so that who takes over can end it at once.
 """
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bson import Binary
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from pistats.errors import FencedError
 
@@ -36,6 +42,7 @@ class LeaseStore:
     """Takes, renews and gives back leases in one group's database. Every call may be repeated."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], lease_s: float) -> None:
+        self._database = database
         self._partitions = database["partitions"]
         self._lease_ms = int(lease_s * 1000)
 
@@ -47,6 +54,7 @@ class LeaseStore:
                 "$setOnInsert": {
                     "epoch": 0,
                     "owner": "",
+                    "session": None,
                     "expires_at": NEVER,
                     "offset": None,
                     "append_time": None,
@@ -59,19 +67,32 @@ class LeaseStore:
             upsert=True,
         )
 
-    async def acquire(self, partition: int, owner: str) -> Lease | None:
+    async def acquire(self, partition: int, owner: str, session_id: Binary | None = None) -> Lease | None:
         """Take a declared partition that is free, has expired, or is `owner`'s already; None when another holds it.
 
         Raises the epoch, so that whoever held it before, an earlier life of `owner` included, is fenced.
+        `session_id`: of the session in which the new owner will commit.
         """
+        free = {"_id": partition, "$or": [{"owner": owner}, {"$expr": EXPIRED}]}
+        before = await self._partitions.find_one(free, {"session": 1})
+        if before is None:
+            return None
+        await self._end_session(before.get("session"))
+        taken = {"owner": {"$literal": owner}, "session": session_id, "expires_at": self.expiry}
         document = await self._partitions.find_one_and_update(
-            {"_id": partition, "$or": [{"owner": owner}, {"$expr": EXPIRED}]},
-            [{"$set": {"epoch": {"$add": ["$epoch", 1]}, "owner": {"$literal": owner}, "expires_at": self.expiry}}],
+            free,
+            [{"$set": {"epoch": {"$add": ["$epoch", 1]}, **taken}}],
             return_document=ReturnDocument.AFTER,
         )
         if document is None:
             return None
         return Lease(partition, owner, document["epoch"], document["offset"])
+
+    async def _end_session(self, session_id: Binary | None) -> None:
+        """Abort what the former owner has under way: its lease is void, so it could not commit any more."""
+        if session_id is not None:
+            with contextlib.suppress(OperationFailure):  # not allowed to: then it ends by MongoDB's own limit
+                await self._database.client.admin.command("killSessions", [{"id": session_id}])
 
     async def renew(
         self, lease: Lease, *, fields: dict[str, Any] | None = None, session: AsyncClientSession | None = None
@@ -89,7 +110,8 @@ class LeaseStore:
     async def release(self, lease: Lease) -> None:
         """Give the partition back: another may take it at once. Does nothing when the lease is void."""
         await self._partitions.update_one(
-            {"_id": lease.partition, "epoch": lease.epoch}, [{"$set": {"expires_at": "$$NOW", "owner": ""}}]
+            {"_id": lease.partition, "epoch": lease.epoch},
+            [{"$set": {"expires_at": "$$NOW", "owner": "", "session": None}}],
         )
 
     async def free(self) -> list[int]:

@@ -93,18 +93,26 @@ class PartitionConsumer:
 
     async def run(self) -> None:
         """Consume until `stop`, or until another holds the lease. Survives everything that can pass."""
-        while not self._stopping.is_set():
-            try:
-                lease = await self._leases.acquire(self._partition, self._owner)
-                if lease is None:
-                    return
-                await self._consume(lease)
-                await self._leases.release(lease)
-            except FencedError as error:
-                log.info("%s", error)
-                self._note(fenced=self._status.fenced + 1, last_error=str(error))
-            except Exception as error:
-                await self._pause_after(error)
+        try:
+            while not self._stopping.is_set() and await self._hold():
+                pass
+        finally:
+            await self._committer.close()
+
+    async def _hold(self) -> bool:
+        """Take the lease and consume under it until something ends that. False when another has the partition."""
+        try:
+            lease = await self._leases.acquire(self._partition, self._owner, self._committer.session_id)
+            if lease is None:
+                return False
+            await self._consume(lease)
+            await self._leases.release(lease)
+        except FencedError as error:
+            log.info("%s", error)
+            self._note(fenced=self._status.fenced + 1, last_error=str(error))
+        except Exception as error:
+            await self._pause_after(error)
+        return True
 
     async def _consume(self, lease: Lease) -> None:
         offset = await self._checkpoint(lease)

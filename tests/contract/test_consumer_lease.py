@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from pistats.consumer.lease import NEVER, Lease, LeaseStore
 from pistats.errors import FencedError
@@ -89,3 +90,17 @@ async def test_releasing_a_lost_lease_takes_nothing_from_the_new_owner(leases: L
 async def test_an_owners_name_is_data_not_an_expression(leases: LeaseStore) -> None:
     assert (await held(leases, 0, "$epoch")).owner == "$epoch"
     assert await leases.held_by("$epoch") == [0]
+
+
+async def test_a_takeover_does_not_wait_for_the_transaction_that_a_dead_owner_left_open(
+    leases: LeaseStore, database: Database
+) -> None:
+    async with database.client.start_session() as session:
+        await leases.acquire(0, "dead", session.session_id["id"])
+        await session.start_transaction()
+        await database["partitions"].update_one({"_id": 0}, {"$set": {"offset": 99}}, session=session)
+
+        async with asyncio.timeout(20):  # MongoDB itself would end it after a minute
+            assert await held(leases, 0, "dead") == Lease(0, "dead", 2, None)
+        with pytest.raises(OperationFailure):
+            await session.commit_transaction()
