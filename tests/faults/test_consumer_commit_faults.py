@@ -166,7 +166,10 @@ async def failing(database: Database, commands: list[str], times: int, **data: A
             database, ["commitTransaction"], 2, errorCode=89, errorLabels=["UnknownTransactionCommitResult"]
         ),
         lambda database: failing(
-            database, ["commitTransaction"], 1, writeConcernError={"code": 64, "errmsg": "waiting for replication timed out"}
+            database,
+            ["commitTransaction"],
+            1,
+            writeConcernError={"code": 64, "errmsg": "waiting for replication timed out"},
         ),
     ],
     ids=["write conflict", "transient at commit", "connection lost at commit", "unknown result", "no majority yet"],
