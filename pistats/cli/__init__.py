@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from pymongo.errors import PyMongoError
 from rich.console import Console
 
 from pistats.cli.deploy import deploy
@@ -39,7 +40,7 @@ def main() -> None:
     """Run one command. Errors that piStats knows are one readable line on standard error, not a traceback."""
     try:
         app()
-    except PistatsError as error:
+    except (PistatsError, PyMongoError) as error:
         Console(stderr=True, style="red").print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:

@@ -5,10 +5,12 @@ import time
 
 from ray.exceptions import RayError
 
+from pymongo import AsyncMongoClient
+
 from actors.partition_client import PartitionClient
 from actors.supervisor import create_supervisor
-from pistats.errors import UnavailableError
-from pistats.mongo.client import connect
+from pistats.errors import ConfigurationError, UnavailableError
+from pistats.mongo.client import Document, connect
 from pistats.mongo.indexes import ensure_group_indexes, ensure_system_indexes
 from pistats.settings import Settings
 from pistats.topology import settle_partitions
@@ -35,6 +37,7 @@ def deploy_system(settings: Settings, mongodb_uri: str) -> int:
 async def _prepare(settings: Settings, mongodb_uri: str) -> int:
     client = connect(mongodb_uri)
     try:
+        await _check_replica_set(client)
         system = client[settings.database()]
         await ensure_system_indexes(system)
         await ensure_group_indexes(client[settings.database(settings.consumers.group)], settings.live.keep_s)
@@ -52,6 +55,15 @@ def _serve(settings: Settings, mongodb_uri: str, partitions: int) -> None:
             f"Ray Serve doesn't start ({reason}). Its logs are in `serve` beside Ray's own; start again, which repeats "
             "nothing that succeeded."
         ) from error
+
+
+async def _check_replica_set(client: AsyncMongoClient[Document]) -> None:
+    hello = await client.admin.command("hello")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise ConfigurationError(
+            "This MongoDB is a standalone server: transactions and change streams need a replica set, of one member at "
+            "least. Start it with --replSet rs0 and run rs.initiate(), or leave --mongodb-uri out to use our own."
+        )
 
 
 async def _wait_for(partitions: int) -> None:
