@@ -13,6 +13,7 @@ from pymongo.database import Database
 
 from benchmarks.figures import Figure, Result, Target
 from benchmarks.load_process import load
+from benchmarks.processes import CpuClock
 from benchmarks.running_system import System
 from pistats.settings import Settings
 
@@ -92,9 +93,10 @@ def measure(system: System, *, quick: bool) -> Result:
     client, database = live_database(system)
     try:
         before = counted(database, site)
-        watch = CheckpointWatch(database, events)
+        watch, clock = CheckpointWatch(database, events), CpuClock(system)
         sent = load(system.http_port, key=key, connections=CONNECTIONS, batch=BATCH, events=events)
         ended_ns = watch.wait()
+        costs = clock.us_per(events, least=0.1)
         _assert_equal(counted(database, site) - before, sent["events"], events)
     finally:
         client.close()
@@ -106,10 +108,11 @@ def measure(system: System, *, quick: bool) -> Result:
             Figure("acknowledged and counted", round(events / seconds), "events/s", Target(">=", 5_000)),
             Figure("acknowledged", round(sent["events_per_s"]), "events/s"),
             Figure("counted after the last acknowledgement", round(seconds - sent["seconds"], 2), "s"),
+            Figure("processor", round(sum(costs.values()), 1), "µs/event"),
             Figure("a batch's answer: p50", sent["p50_ms"], "ms"),
             Figure("a batch's answer: p99", sent["p99_ms"], "ms"),
         ],
-        {"load": sent, "events": events, "batch": BATCH},
+        {"load": sent, "events": events, "batch": BATCH, "cpu_us_per_event": costs},
     )
 
 

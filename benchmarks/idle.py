@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from benchmarks.figures import Figure, Result, Target
+from benchmarks.processes import cpu_s, name_of
 from benchmarks.running_system import System
 
 
@@ -47,33 +48,15 @@ def measure(system: System, *, quick: bool) -> Result:
 def usage_of(processes: list[psutil.Process], seconds: float) -> list[Usage]:
     """Processor time over `seconds` and memory at their end; processes that end in between are left out."""
     start = time.monotonic()
-    before = {process: _cpu_s(process) for process in processes}
+    before = {process: cpu_s(process) for process in processes}
     time.sleep(seconds)
     elapsed = time.monotonic() - start
     usages = []
-    for process, cpu_s in before.items():
+    for process, earlier_s in before.items():
         try:
-            percent = 100 * (_cpu_s(process) - cpu_s) / elapsed
+            percent = 100 * (cpu_s(process) - earlier_s) / elapsed
             pss_mb = process.memory_full_info().pss / 1e6
             usages.append(Usage(name_of(process), pss_mb, percent))
         except psutil.NoSuchProcess:
             continue
     return usages
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def name_of(process: psutil.Process) -> str:
-    """What a reader calls it: an actor's class, a module, or a program."""
-    command = process.cmdline() or [process.name()]
-    if command[0].startswith("ray::"):
-        return command[0]
-    if "-m" in command:
-        return "python -m " + command[command.index("-m") + 1]
-    program = command[0].rpartition("/")[2]
-    if program.startswith("python") and len(command) > 1:
-        return "python " + next((part for part in command[1:] if not part.startswith("-")), "").rpartition("/")[2]
-    return program

@@ -6,10 +6,13 @@ in an open loop, while the consumer keeps up with all that the closed loops left
 machine.
 """
 
+from typing import Any
+
 from benchmarks.end_to_end import wait_until_counted
 from benchmarks.figures import Figure, Result, Target
 from benchmarks.load_process import load
 from benchmarks.noop import noop_application
+from benchmarks.processes import CpuClock
 from benchmarks.running_system import System
 
 CONNECTIONS = (8, 32, 128)
@@ -27,8 +30,12 @@ def measure(system: System, *, quick: bool) -> Result:
     load(system.http_port, key=key, connections=8, seconds=2)  # warms caches; not counted
     with noop_application(system) as path:
         for connections in CONNECTIONS:
+            clock = CpuClock(system)
             ceiling = load(system.http_port, path=path, connections=connections, seconds=seconds)
+            ceiling["cpu_us_per_request"] = clock.us_per(ceiling["requests"])
+            clock = CpuClock(system)
             ours = load(system.http_port, key=key, connections=connections, seconds=seconds)
+            ours["cpu_us_per_request"] = clock.us_per(ours["requests"])
             _closed_figures(result, connections, ours, ceiling)
     wait_until_counted(system)
     opened = load(system.http_port, key=key, connections=64, seconds=4 * seconds, rate=RATE)
@@ -39,7 +46,7 @@ def measure(system: System, *, quick: bool) -> Result:
     return result
 
 
-def _closed_figures(result: Result, connections: int, ours: dict[str, float], ceiling: dict[str, float]) -> None:
+def _closed_figures(result: Result, connections: int, ours: dict[str, Any], ceiling: dict[str, Any]) -> None:
     label = f"{connections} connections"
     target = Target(">=", 2_000) if connections == 32 else None
     rate, most = ours["requests_per_s"], ceiling["requests_per_s"]
@@ -52,4 +59,7 @@ def _closed_figures(result: Result, connections: int, ours: dict[str, float], ce
             *(Figure(f"{label}: no-op {LABELS[name]}", ceiling[name], "ms") for name in TIMES),
         ]
     )
+    for name, cost in (("ours", ours), ("no-op", ceiling)):
+        total = sum(cost["cpu_us_per_request"].values())
+        result.figures.append(Figure(f"{label}: processor, {name}", round(total), "µs/request"))
     result.details[label] = {"ours": ours, "no_op": ceiling}
