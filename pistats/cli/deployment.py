@@ -3,9 +3,8 @@
 import asyncio
 import time
 
-from ray.exceptions import RayError
-
 from pymongo import AsyncMongoClient
+from ray.exceptions import RayError
 
 from actors.partition_client import PartitionClient
 from actors.supervisor import create_supervisor
