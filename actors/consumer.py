@@ -20,7 +20,7 @@ class ConsumerActor:
         self._settings = settings
         self._group = connect(mongodb_uri)[settings.database(settings.consumers.group)]
         self._partitions = [PartitionClient(partition) for partition in range(partitions)]
-        self._transform = Transform()
+        self._transform = Transform(geoip_db=settings.geoip_db)
         self._member = GroupMember(
             name, partitions, database=self._group, lease_s=settings.consumers.lease_s, make=self._worker
         )
@@ -43,7 +43,12 @@ class ConsumerActor:
             consumers=self._settings.consumers,
             live=self._settings.live,
             transform=self._transform,
+            start=self._start,
         )
+
+    async def _start(self, partition: int) -> int:
+        """A group that has consumed nothing begins with the oldest record that is still there."""
+        return await self._partitions[partition].resolve("trim-horizon")
 
     async def _fetch(self, partition: int, offset: int, max_bytes: int, wait_s: float) -> Fetched:
         return await self._partitions[partition].fetch(offset, max_bytes, wait_s)

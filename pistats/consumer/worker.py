@@ -140,7 +140,7 @@ class PartitionConsumer:
         if lease.offset is not None:
             return lease.offset
         offset = await self._start(self._partition)
-        await self._leases.renew(lease, fields={"offset": offset})
+        await self._leases.renew(lease, fields={"offset": offset, "start_offset": offset})
         return offset
 
     async def _flush(self, lease: Lease, records: RecordRange, projection: Projection) -> None:
