@@ -3,8 +3,9 @@
 So a takeover and a commit in flight write the same document, and one of the two fails: never both succeed.
 
 A document: `_id` (partition), `epoch` (raised by every acquisition), `owner`, `expires_at`, `offset` (next to consume;
-null until the group's start is known), `start_offset` (where the group began), `append_time` (Unix ms, of the last record consumed), `committed_at`,
-`checked_at`, `caught_up`, `counts` of all that was consumed, and `session` (the owner's, in MongoDB).
+null until the group's start is known), `start_offset` (where the group began), `append_time` (Unix ms, of the last
+record consumed), `committed_at`, `checked_at`, `caught_up`, `counts` of all that was consumed, and `session` (the
+owner's, in MongoDB).
 
 MongoDB keeps a dead client's open transaction, and its lock on this document, for a minute. The session's id is there
 so that who takes over can end it at once.
