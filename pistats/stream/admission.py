@@ -67,6 +67,28 @@ class Admission:
                 answered[batch.batch_id] = self._answer_again(batch)
         return selection.admitted([answered[batch.batch_id] for batch in batches])
 
+    def look_up(self, batches: Sequence[Batch], end_offset: int) -> list[Appended]:
+        """What is stored of the batches, and what is not (`moved`). Counts the duplicates and changes nothing else."""
+        return [
+            self._answer_again(batch) if batch.batch_id in self._stored else self._known_of(batch, end_offset)
+            for batch in batches
+        ]
+
+    def _known_of(self, batch: Batch, end_offset: int) -> Appended:
+        """A key that comes twice in the batch and was never stored is moved twice: nothing of it is durable."""
+        hashes = list(map(xxhash.xxh3_64_intdigest, batch.keys))
+        found = self._dedupe.find(hashes, np.array(hashes, dtype=np.uint64))
+        duplicates, conflicts = [], 0
+        for index in sorted(found):
+            stored = self.duplicate_of(batch.keys[index], found[index])
+            if stored is not None:
+                duplicates.append(index)
+                conflicts += not same_body(stored, batch.payloads[index])
+        self.totals = FrameTotals(self.totals.duplicates + len(duplicates), self.totals.conflicts + conflicts)
+        known = set(duplicates)
+        moved = [index for index in range(len(batch.keys)) if index not in known]
+        return Appended(end_offset, duplicates, self._epoch, moved)
+
     def commit(self, admitted: Admitted, append_time: int) -> None:
         """Take in a frame that is durable (or a group in which nothing was new)."""
         self._dedupe.add(admitted.hashes, admitted.first_offset, append_time)

@@ -1,5 +1,6 @@
 """The values that cross the stream's border: what is appended, what is answered, what is fetched."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 BATCH_ID_BYTES = 16
@@ -16,6 +17,9 @@ class Batch:
     """The dedupe key of each record: `site`, 0x1f, `event_id`."""
     payloads: list[bytes]
     """The bytes of each record, as many as `keys`."""
+    layout: int = 0
+    """Epoch of the topology by which the caller chose this partition. A partition sealed for a later one stores
+    nothing of it."""
 
     def __post_init__(self) -> None:
         if len(self.batch_id) != BATCH_ID_BYTES:
@@ -33,13 +37,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Every record of the batch is durable when you hold this: stored now, or by an earlier append."""
+    """Every record of the batch but those in `moved` is durable when you hold this: stored now or before."""
 
     first_offset: int
     """Of the records that this batch stored, which are consecutive. The end of the log when all were duplicates."""
     duplicates: list[int]
     """Indexes into the batch whose key was stored before by another batch, or earlier in this one."""
     epoch: int
+    moved: Sequence[int] = ()
+    """Indexes of records that are not stored here: the batch's layout is over, a newer topology knows where to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +70,5 @@ class Fetched:
     """The first offset that is not yet durable."""
     oldest_append_time: int | None
     """Append time of the first record returned, None when nothing was."""
+    layout: int = 0
+    """No record in `frames` was stored by a later topology epoch than this."""

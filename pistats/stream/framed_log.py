@@ -75,6 +75,13 @@ class FramedLog(ABC):
             answers += self._append_group(group)
         return answers
 
+    def look_up(self, batches: Sequence[Batch]) -> list[Appended]:
+        """See `StreamLog.look_up`."""
+        self._check_running()
+        answers = self._admission.look_up(batches, self.end_offset)
+        self._check_epoch()  # afterwards: then nobody else had stored anything until the answers were found
+        return answers
+
     def _append_group(self, batches: list[Batch]) -> list[Appended]:
         now = max(self._clock(), self._last_append_time)  # append times never step back, so they can be searched
         self._dedupe.forget(now, self.first_offset)

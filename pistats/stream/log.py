@@ -75,6 +75,12 @@ class StreamLog(Protocol):
         LogStoppedError (this writer is done).
         """
 
+    def look_up(self, batches: Sequence[Batch]) -> list[Appended]:
+        """What is known of the batches, storing nothing: records not stored here are `moved`, the others as always.
+
+        Called like `append`. Raises FencedError when a newer writer may know more; so none at all asks only that.
+        """
+
     def read(self, offset: int, max_bytes: int) -> Fetched:
         """Durable frames from `offset` on, at least one when there is one. Raises PositionError outside the log."""
 

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 from pistats.clock import Clock, now_ms
 from pistats.errors import CorruptionError, FencedError, OverloadedError
@@ -15,6 +16,8 @@ from pistats.stream.log import LogStats, LogStoppedError, StreamLog, Trimmed
 from pistats.stream.position import parse_position, resolve_position
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 READ_THREADS = 2
 """Reads come from the page cache: more threads than cores only queue for the interpreter."""
@@ -49,6 +52,8 @@ class PartitionStatus:
     held_back_segments: int
     """Segments past their retention that a consumer still needs, as of the last trim."""
     started_time: int
+    layout: int = 0
+    """Topology epoch that it keeps to: it stores nothing of an earlier one."""
 
 
 @dataclass(slots=True)
@@ -65,10 +70,16 @@ class StreamPartition:
     ends the process and opens the log again.
     """
 
-    def __init__(self, partition: int, log: StreamLog, settings: StreamSettings, clock: Clock = now_ms) -> None:
+    def __init__(
+        self, partition: int, log: StreamLog, settings: StreamSettings, clock: Clock = now_ms, layout: int = 0
+    ) -> None:
+        """`layout`: the topology epoch to keep to, read after `log` was opened: then no seal is missed."""
+        self._layout = layout
         self._partition, self._log, self._settings, self._clock = partition, log, settings, clock
         self._queue: deque[_Waiting] = deque()
         self._pending_bytes = 0
+        self._queued = self._written = 0
+        """Batches ever queued, and those of them that are stored or refused."""
         self._work = asyncio.Event()
         self._grown = asyncio.Event()
         """Set and replaced at every growth: whoever waits at the end of the log holds the one of that moment."""
@@ -88,9 +99,14 @@ class StreamPartition:
     async def append(self, batch: Batch) -> Appended:
         """Durable on return. May be repeated with the same batch id: the answer is the same, nothing is stored twice.
 
-        Raises OverloadedError (queue or disk full; nothing was stored) and LogStoppedError (ask the new writer).
+        Of a batch whose layout is over nothing is stored; the answer says which records are not (`moved`). Raises
+        OverloadedError (queue or disk full; nothing was stored) and LogStoppedError (ask the new writer).
         """
         self._check_open()
+        if batch.layout != self._layout:
+            if batch.layout < self._layout:
+                return (await self._look_up([batch]))[0]
+            self._layout = batch.layout  # published, so every partition was sealed for it
         size = batch.size_bytes
         if self._pending_bytes + size > self._settings.max_pending_bytes and self._pending_bytes:
             raise OverloadedError(
@@ -99,6 +115,7 @@ class StreamPartition:
             )
         waiting = _Waiting(batch, size, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
+        self._queued += 1
         self._pending_bytes += size
         self._work.set()
         if self._writer is None:
@@ -126,6 +143,7 @@ class StreamPartition:
                         waiting.answer.set_result(answer)
             finally:
                 self._pending_bytes -= sum(waiting.size_bytes for waiting in group)
+                self._written += len(group)
             self._grown.set()
             self._grown = asyncio.Event()
 
@@ -156,6 +174,34 @@ class StreamPartition:
         self.stopped.set()
         self._grown.set()
 
+    # --- a change of the number of partitions
+
+    async def seal(self, layout: int) -> int:
+        """Store no batch of an earlier layout any more. The end of the log, which stays until the layout is in force.
+
+        What was queued is written first. May be repeated. Raises LogStoppedError: ask the new writer.
+        """
+        self._check_open()
+        self._layout = max(self._layout, layout)
+        await self._look_up([])
+        return self._log.end_offset
+
+    async def _look_up(self, batches: list[Batch]) -> list[Appended]:
+        """What is stored of the batches, once everything that was queued before is."""
+        queued = self._queued
+        while self._written < queued:
+            await self._grown.wait()
+            self._check_open()
+        return await self._run_alone(lambda: self._log.look_up(batches))
+
+    async def _run_alone(self, work: Callable[[], T]) -> T:
+        """Do something to the log between two appends."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._write_thread, work)
+        except (FencedError, LogStoppedError, CorruptionError) as error:
+            self._stop(error)
+            raise self._stopped_error() from error
+
     # --- reading
 
     async def fetch(self, offset: int, max_bytes: int, wait_s: float) -> Fetched:
@@ -174,7 +220,9 @@ class StreamPartition:
             except TimeoutError:
                 break
             self._check_open()
-        return await loop.run_in_executor(self._read_threads, self._log.read, offset, max_bytes)
+        fetched = await loop.run_in_executor(self._read_threads, self._log.read, offset, max_bytes)
+        # Asked after the read, as it only rises: what was read is of this layout at most.
+        return replace(fetched, layout=self._layout) if self._layout else fetched
 
     async def resolve(self, position: str) -> int:
         """The offset that a position (`trim-horizon`, `latest`, `offset:N`, `after:N`, `time:ISO`) stands for.
@@ -190,12 +238,7 @@ class StreamPartition:
     async def trim(self, floor_offset: int, *, force: bool = False) -> Trimmed:
         """Remove what the retention lets go, below `floor_offset` (the slowest checkpoint) unless forced."""
         self._check_open()
-        loop = asyncio.get_running_loop()
-        try:
-            trimmed = await loop.run_in_executor(self._write_thread, lambda: self._log.trim(floor_offset, force=force))
-        except (FencedError, LogStoppedError) as error:
-            self._stop(error)
-            raise self._stopped_error() from error
+        trimmed = await self._run_alone(lambda: self._log.trim(floor_offset, force=force))
         self._held_back_segments = trimmed.held_back_segments
         return trimmed
 
@@ -224,6 +267,7 @@ class StreamPartition:
             cut_bytes=stats.cut_bytes,
             held_back_segments=self._held_back_segments,
             started_time=self._started_time,
+            layout=self._layout,
         )
 
     async def close(self) -> None:
