@@ -1,9 +1,9 @@
 """How the stream is laid out: how many partitions there are, how many there were, and where each change cut the logs.
 
-A bucket's partition is `bucket % partitions`. The layout has an epoch, raised by every change
-(`pistats stream resize`). A change is a consistent cut: every partition is sealed at an offset, and what was stored below these offsets was stored
-before the change, everywhere. So a record beyond its partition's cut may be consumed once every partition is consumed
-up to the cut: each visitor's events stay in order, wherever the visitor's bucket lives by then.
+A bucket's partition is `bucket % partitions`. The layout has an epoch, raised by every change (`pistats stream
+resize`). A change is a consistent cut: every partition is sealed at an offset, and what was stored below these offsets
+was stored before the change, everywhere. So a record beyond its partition's cut may be consumed once every partition is
+consumed up to the cut: each visitor's events stay in order, wherever the visitor's bucket lives by then.
 
 The document `stream` of the collection `settings` holds it. Only the supervisor publishes a change.
 """

@@ -15,6 +15,12 @@ Fetch = Callable[[int, int, int, float], Awaitable[Fetched]]
 FETCH_BYTES = 1_000_000
 """Compressed bytes of one fetch: some 13,000 events, a few commits' worth, so that catching up isn't bound by calls."""
 
+Hold = Callable[[int, int], Awaitable[int | None]]
+"""(offset, layout): the first offset from there on that has to wait, None when none has. See `Barriers.held_from`."""
+
+HELD_PAUSE_S = 0.1
+"""Before records that wait for other partitions are looked at again: a change of the layout is over in seconds."""
+
 IDLE_WAIT_S = 1.0
 """One long poll without records. Bounds how long a stop or a hand-over waits, and is the beat of the check mark."""
 
@@ -62,6 +68,7 @@ class PartitionReader:
         max_events: int,
         flush_interval_s: float,
         idle_wait_s: float = IDLE_WAIT_S,
+        hold: Hold | None = None,
     ) -> None:
         self._fetch = fetch
         self._partition = partition
@@ -71,6 +78,8 @@ class PartitionReader:
         self._max_events = max_events
         self._flush_interval_s = flush_interval_s
         self._idle_wait_s = idle_wait_s
+        self._hold = hold
+        self._layout = 0  # the highest that a fetch has shown
         self._waiting: deque[_Run] = deque()
         self._waiting_events = 0
 
@@ -79,10 +88,16 @@ class PartitionReader:
         """The first offset that was not yet durable at the last fetch."""
         return self._end
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every record that was fetched has been handed out."""
+        return self._waiting_events == 0
+
     async def next(self) -> RecordRange | None:
         """The next range: full at once, else what came within the flush interval of the first record.
 
-        None when nothing came within `idle_wait_s`. Raises what `fetch` raises; then the reader is as it was.
+        None when nothing came within `idle_wait_s`, or what came has to wait. Raises what `fetch` raises; then the
+        reader is as it was.
         """
         if self._waiting_events == 0:
             await self._poll(self._idle_wait_s)
@@ -94,13 +109,18 @@ class PartitionReader:
             await self._poll(0)
         while self._waiting_events < self._max_events and self._next < self._end:
             await self._poll(0)
-        return self._take()
+        held_from = None if self._hold is None else await self._hold(self._offset, self._layout)
+        if held_from is not None and held_from <= self._offset:
+            await asyncio.sleep(HELD_PAUSE_S)
+            return None
+        return self._take(self._max_events if held_from is None else min(self._max_events, held_from - self._offset))
 
     async def _poll(self, wait_s: float) -> None:
         fetched = await self._fetch(self._partition, self._next, FETCH_BYTES, wait_s)
         for stored in fetched.frames:
             self._add(stored)
         self._end = fetched.end_offset
+        self._layout = max(self._layout, fetched.layout)
 
     def _add(self, stored: bytes) -> None:
         """Queue the records of a frame that were not handed out before; its first ones may have been."""
@@ -117,9 +137,9 @@ class PartitionReader:
             self._waiting_events += len(payloads)
             self._next += len(payloads)
 
-    def _take(self) -> RecordRange:
+    def _take(self, most: int) -> RecordRange:
         first, payloads, times = self._offset, list[bytes](), list[tuple[int, int]]()
-        while self._waiting and (room := self._max_events - len(payloads)) > 0:
+        while self._waiting and (room := most - len(payloads)) > 0:
             run = self._waiting.popleft()
             if len(run.payloads) > room:
                 self._waiting.appendleft(_Run(run.append_time, run.payloads[room:]))

@@ -14,7 +14,7 @@ from pistats.clock import Clock, now_ms
 from pistats.consumer.commit import Committer, Flush
 from pistats.consumer.lease import Lease, LeaseStore
 from pistats.consumer.projection import Projection
-from pistats.consumer.reader import IDLE_WAIT_S, Fetch, PartitionReader, RecordRange
+from pistats.consumer.reader import IDLE_WAIT_S, Fetch, Hold, PartitionReader, RecordRange
 from pistats.consumer.transform import Transform
 from pistats.errors import FencedError, RetryableError
 from pistats.settings import ConsumerSettings, LiveSettings
@@ -66,8 +66,10 @@ class PartitionConsumer:
         live: LiveSettings,
         transform: Transform,
         start: Start = trim_horizon,
+        hold: Hold | None = None,
         clock: Clock = now_ms,
     ) -> None:
+        """`hold` says which records have to wait for other partitions (`Barriers.held_from`); None: never any."""
         self._partition = partition
         self._owner = owner
         self._fetch = fetch
@@ -76,6 +78,7 @@ class PartitionConsumer:
         self._live = live
         self._transform = transform
         self._start = start
+        self._hold_back = hold
         self._clock = clock
         self._leases = LeaseStore(database, consumers.lease_s)
         # Shorter than the lease, so that an answer that doesn't come is looked into while the lease may still hold.
@@ -124,13 +127,14 @@ class PartitionConsumer:
             flush_interval_s=self._consumers.flush_interval_s,
             # An idle consumer renews its lease between polls.
             idle_wait_s=min(IDLE_WAIT_S, self._consumers.lease_s / 4),
+            hold=self._hold_back,
         )
         projection = Projection(self._database, self._partition, self._consumers, self._live, self._clock)
         self._note(epoch=lease.epoch, offset=offset)
         while not self._stopping.is_set():
             records = await reader.next()
             if records is None:
-                await self._leases.renew(lease, fields={"checked_at": "$$NOW", "caught_up": True})
+                await self._leases.renew(lease, fields={"checked_at": "$$NOW", "caught_up": reader.is_empty})
             else:
                 await self._flush(lease, records, projection)
             self._note(end_offset=reader.end_offset)

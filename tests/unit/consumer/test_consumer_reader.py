@@ -1,6 +1,7 @@
 """The reader: every record once, in order, in ranges that are worth a commit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,3 +107,23 @@ async def test_a_failed_fetch_loses_nothing() -> None:
     records = await reader.next()
     assert records is not None
     assert records.payloads == [b"a"]
+
+
+async def test_a_range_ends_where_records_have_to_wait() -> None:
+    log = Log()
+    log.append(b"a", b"b", b"c")
+    asked: list[tuple[int, int]] = []
+    answers: list[int | None] = [2, 2, 2, None]
+
+    async def fetch(partition: int, offset: int, max_bytes: int, wait_s: float) -> Fetched:
+        return replace(await log.fetch(partition, offset, max_bytes, wait_s), layout=7)
+
+    async def hold(offset: int, layout: int) -> int | None:
+        asked.append((offset, layout))
+        return answers.pop(0)
+
+    reader = PartitionReader(fetch, 0, 0, max_events=10, flush_interval_s=0, hold=hold)
+    ranges = [await reader.next() for _ in range(4)]
+    assert [one and one.payloads for one in ranges] == [[b"a", b"b"], None, None, [b"c"]]
+    assert [one and one.caught_up for one in ranges] == [False, None, None, True]
+    assert asked == [(0, 7), (2, 7), (2, 7), (2, 7)]

@@ -1,0 +1,45 @@
+"""Each visitor's events stay in order when the number of partitions changes: what was stored before it comes first."""
+
+from collections.abc import Sequence
+
+from pymongo.read_concern import ReadConcern
+
+from pistats.mongo.indexes import Database
+from pistats.topology_cache import TopologyCache
+
+
+class Barriers:
+    """Says how far one partition's records may be consumed by one group.
+
+    Records that were stored after a change of the layout wait until the group's checkpoints of all partitions have
+    reached the change's cut. No cycle of waiting can come of it: a change's cut lies behind the cut before it in every
+    partition, and what lies before a cut never waits for that cut.
+    """
+
+    def __init__(self, partition: int, group: Database, topology: TopologyCache) -> None:
+        self._partition = partition
+        self._checkpoints = group.get_collection("partitions", read_concern=ReadConcern("majority"))
+        self._topology = topology
+        self._passed = 0
+
+    async def held_from(self, offset: int, layout: int) -> int | None:
+        """The first offset, from `offset` on, that may not be consumed yet; None when everything may.
+
+        `offset`: next to consume. `layout`: of the records that were fetched. Costs nothing when nothing changed.
+        """
+        topology = self._topology.known
+        if layout > topology.epoch:
+            # Read after the records: a change that is still not published has no record among them.
+            topology = await self._topology.refresh()
+        for cut, ends in topology.barriers(self._partition)[self._passed :]:
+            if offset < cut:
+                return cut
+            if not await self._reached(ends):
+                return offset
+            self._passed += 1
+        return None
+
+    async def _reached(self, ends: Sequence[int]) -> bool:
+        found = self._checkpoints.find({}, {"offset": 1})
+        offsets = {document["_id"]: document["offset"] or 0 async for document in found}
+        return all(offsets.get(partition, 0) >= end for partition, end in enumerate(ends))
