@@ -1,6 +1,6 @@
 """The log on the machine's own disk: segment files, one `fdatasync` per group of batches.
 
-The way of an append: room on the disk → what is new (`admission`) → one frame, written and synced → still the newest
+The way of an append: what is new (`admission`) → room on the disk → one frame, written and synced → still the newest
 epoch? → visible to readers → answers. Nothing is acknowledged before the last step.
 """
 
@@ -8,7 +8,6 @@ import contextlib
 import errno
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from pistats.clock import Clock, now_ms
 from pistats.errors import FencedError, OverloadedError, UnavailableError
 from pistats.settings import StreamSettings
 from pistats.stream import frame, segment_index
-from pistats.stream.batch import Appended, Batch, Fetched
+from pistats.stream.batch import Fetched
 from pistats.stream.disk import Disk, OpenFile, RealDisk
 from pistats.stream.epoch import claim_epoch
 from pistats.stream.frame import FrameHeader
@@ -98,14 +97,6 @@ class FileLog(FramedLog):
 
     # --- appending
 
-    def append(self, batches: Sequence[Batch]) -> list[Appended]:
-        """See `StreamLog.append`. One frame and one sync for every `max_frame_bytes` of batches.
-
-        Raises OverloadedError at the disk's high-water mark.
-        """
-        self._check_room()
-        return super().append(batches)
-
     def _check_room(self) -> None:
         used = self._disk.used_share(self._directory)
         if used >= self._settings.disk_high_water:
@@ -116,6 +107,7 @@ class FileLog(FramedLog):
             )
 
     def _prepare(self, now: int) -> None:
+        self._check_room()
         if self._is_to_be_sealed(now):
             self._seal(now)
 

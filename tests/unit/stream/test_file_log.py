@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pistats.errors import CorruptionError, FencedError
+from pistats.errors import CorruptionError, FencedError, OverloadedError
 from pistats.settings import StreamSettings
 from pistats.stream import frame
 from pistats.stream.batch import Appended, Batch, Record
@@ -85,6 +85,21 @@ def test_a_retried_batch_is_answered_as_accepted(directory: Path, settings: Stre
     retried = again.append([make_batch(2, "a", "b", "c", "b"), make_batch(3, "d"), make_batch(4, "e")])
     assert [(answer.first_offset, answer.duplicates) for answer in retried] == [(1, [0, 3]), (3, []), (4, [])]
     assert ids(again) == ["a", "b", "c", "d", "e"]
+
+
+def test_above_the_high_water_mark_what_is_stored_is_still_confirmed(
+    directory: Path, settings: StreamSettings, make_batch: Make
+):
+    # given stored batches and a disk that is too full for more
+    FileLog.open(directory, 0, settings).append([make_batch(1, "a", "b")])
+    full = FileLog.open(directory, 0, settings.model_copy(update={"disk_high_water": 1e-9}))
+    # then a retry of one, and a duplicate, get their answers: a refusal would deny what is durable
+    assert full.append([make_batch(1, "a", "b")])[0].duplicates == []
+    assert full.append([make_batch(2, "b")])[0].duplicates == [0]
+    # and what is new is refused
+    with pytest.raises(OverloadedError, match="high-water mark"):
+        full.append([make_batch(3, "a", "c")])
+    assert ids(full) == ["a", "b"]
 
 
 def test_the_same_batch_twice_in_one_group(directory: Path, settings: StreamSettings, make_batch: Make):
