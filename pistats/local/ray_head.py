@@ -56,7 +56,7 @@ def ray_head(data: Path) -> RayHead:
             f"--temp-dir={ray_directory(data)}",
             f"--labels={STREAM_LABEL}=yes",
         ],
-        environment={**ray_auth(token_path), **serve_environment(data / "haproxy")},
+        environment={**ray_auth(token_path), **serve_environment(data / "haproxy", ray_directory(data) / "ha")},
         token_path=token_path,
     )
 
@@ -80,10 +80,11 @@ def ray_directory(data: Path) -> Path:
     return Path(gettempdir()) / f"pistats-{blake2s(str(data.resolve()).encode(), digest_size=5).hexdigest()}"
 
 
-def serve_environment(directory: Path) -> Mapping[str, str]:
+def serve_environment(directory: Path, sockets: Path) -> Mapping[str, str]:
     """Ray Serve behind its own HAProxy, in files and ports of this system's own. Set before Ray starts, on every node.
 
     Serve keeps these in fixed places by default, so that two systems on one machine would take each other's.
+    `sockets`: a short path, at most 28 bytes. Serve puts a node id of 56 under it, and HAProxy takes 97 in all.
     """
     stats, metrics, fallback, first_replica = free_ports(4)
     first_replica = min(first_replica, 65_535 - 2 * REPLICA_PORTS)
@@ -92,10 +93,10 @@ def serve_environment(directory: Path) -> Mapping[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(HAPROXY_THREADS),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(directory / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(directory / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(sockets / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(sockets / "metrics.sock"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
         "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": FORWARD_FOR,

@@ -28,7 +28,7 @@ def test_ray_up_accepts_the_file(cluster: dict[str, Any]) -> None:
 
 def test_every_node_gets_the_environment_of_haproxy_mode(cluster: dict[str, Any]) -> None:
     per_machine = ("PORT", "RAY_ACCEL", "RAY_raylet")  # ports of its own are for systems side by side on one machine
-    wanted = [name for name in serve_environment(Path()) if not any(part in name for part in per_machine)]
+    wanted = [name for name in serve_environment(Path(), Path()) if not any(part in name for part in per_machine)]
 
     environment = "\n".join(cluster["setup_commands"])
 
