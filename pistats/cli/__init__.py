@@ -1,8 +1,11 @@
 """The command line: `pistats`. Each command is a module; this one only lists them and turns errors into messages."""
 
 import sys
+import tomllib
+from typing import NoReturn
 
 import typer
+from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 from rich.console import Console
 
@@ -40,8 +43,21 @@ def main() -> None:
     """Run one command. Errors that piStats knows are one readable line on standard error, not a traceback."""
     try:
         app()
-    except (PistatsError, PyMongoError) as error:
-        Console(stderr=True, style="red").print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(FAILED)
+    except ValidationError as error:
+        _fail(f"a setting cannot be used: {_settings_at_fault(error)}. docs/SETTINGS.md lists them all")
+    except tomllib.TOMLDecodeError as error:
+        _fail(f"pistats.toml cannot be read: {error}")
+    except (PistatsError, PyMongoError, OSError) as error:
+        _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True, style="red").print(f"error: {message}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(FAILED)
+
+
+def _settings_at_fault(error: ValidationError) -> str:
+    """Names and reasons. Not the values: one of them may hold a password."""
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())

@@ -1,0 +1,47 @@
+"""What a command says when something about the machine or the settings is wrong: one line, no traceback."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from pistats.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pistats", "doctor", "--data", str(tmp_path)])
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command prints when it fails; any error but an exit would come through here."""
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed, said = capsys.readouterr()
+    assert (ended.value.code, printed) == (1, "")
+    return said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PISTATS_STREAM__PARTITIONS", "many", "stream.partitions: Input should be a valid integer"),
+        ("PISTATS_MONGODB__URL", "mongodb://u:secret@db", "mongodb.url: Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_setting_is_named_without_its_value(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    message = refused(capsys)
+
+    assert said in message
+    assert value not in message
+
+
+def test_a_settings_file_that_cannot_be_read_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pistats.toml").write_text("[stream")
+
+    assert "pistats.toml cannot be read" in refused(capsys)
