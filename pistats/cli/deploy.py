@@ -29,7 +29,8 @@ def deploy(
     from actors.connection import connected
     from pistats.cli.deployment import deploy_system
 
-    settings = Settings(data=data, **({"mongodb": {"uri": mongodb_uri}} if mongodb_uri else {}))  # type: ignore[arg-type]
+    # Absolute: a worker's working directory is a session's of Ray, and the next one would find no log there.
+    settings = Settings(data=data.resolve(), **({"mongodb": {"uri": mongodb_uri}} if mongodb_uri else {}))  # type: ignore[arg-type]
     if settings.mongodb.uri is None:
         raise ConfigurationError("A cluster needs a MongoDB of its own: give --mongodb-uri or set MONGODB_URI.")
     console = Console()
