@@ -134,6 +134,12 @@ def _problems(
     problems = []
     if log is None:
         problems.append("its log doesn't answer; it restarts by itself, see the Ray logs if it doesn't")
+    offset = checkpoint.get("offset")
+    if log is not None and offset is not None and offset < log.first_offset:
+        problems.append(
+            f"a gap: its records {offset} to {log.first_offset - 1} were removed before they were consumed, and its "
+            "consumer has stopped there; restore the log and MongoDB from one backup"
+        )
     checked = checkpoint.get("checked_at")
     if checked is None or (now - checked).total_seconds() > STALE_S:
         problems.append("no consumer has looked at it for a while; another takes over when the lease runs out")

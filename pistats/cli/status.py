@@ -11,7 +11,7 @@ from rich.table import Table
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.local import runtime
 from pistats.settings import Settings
-from pistats.status import SystemReport
+from pistats.status import PartitionReport, SystemReport
 
 
 def status(as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) -> None:
@@ -51,7 +51,7 @@ def _show(report: SystemReport, console: Console) -> None:
             f"{_number(one.first_offset)} … {_number(one.end_offset)}",
             _number(one.committed_offset),
             f"{_number(one.lag_events)} events, {one.lag_s:.1f} s",
-            _number(one.duplicates),
+            _duplicates(one),
             one.consumer or "none",
             "matches" if one.difference == 0 else f"[red]{one.difference:+} off[/]",
         )
@@ -64,6 +64,12 @@ def _show(report: SystemReport, console: Console) -> None:
     console.print("[green]healthy[/]" if report.healthy else "[red]not healthy[/]")
     for problem in report.problems:
         console.print(f"  {problem}", markup=False)
+
+
+def _duplicates(one: PartitionReport) -> str:
+    """How many, and how many of them said something else under the same id than what is stored."""
+    differ = one.conflicting_duplicates
+    return f"{_number(one.duplicates)}, {differ:,} differ" if differ else _number(one.duplicates)
 
 
 def _number(value: Any) -> str:

@@ -1,9 +1,13 @@
 """What `pistats status` makes of what the log and the consumers say."""
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich.console import Console
+
+from pistats.cli.status import _show
 from pistats.status import SystemReport, system_report
 from pistats.stream.partition import PartitionStatus
 
@@ -87,3 +91,19 @@ def test_a_log_that_has_never_been_consumed_is_not_yet_well() -> None:
     new = report(replace(LOG, end_offset=0), None)
 
     assert (new.healthy, new.lag_events) == (False, 0)
+
+
+def test_a_consumer_that_was_overtaken_by_the_retention_is_told_the_gap() -> None:
+    overtaken = report(replace(LOG, first_offset=50), checkpoint(40))
+
+    assert not overtaken.healthy
+    assert "records 40 to 49 were removed before they were consumed" in overtaken.problems[0]
+    assert report(replace(LOG, first_offset=50), checkpoint(100)).healthy
+
+
+def test_the_table_says_when_ids_came_again_with_another_body() -> None:
+    console = Console(record=True, width=160, file=io.StringIO())
+
+    _show(report(replace(LOG, conflicting_duplicates=1), checkpoint(100)), console)
+
+    assert "2, 1 differ" in console.export_text()
