@@ -16,6 +16,9 @@ from pistats.errors import FinalError, PistatsError
 REQUEST_TIMEOUT_S = 45.0
 """The server holds a request for up to 30 s while a partition restarts; what takes longer is asked again."""
 
+UNAVAILABLE = "unavailable"
+"""The one reason for which nothing is wrong with the event: its partition was away while others stored theirs."""
+
 FINAL_STATUS = frozenset({400, 401, 403})
 """Asking again gives the same answer. Not 404: a server that is still starting says so for its routes."""
 
@@ -103,7 +106,8 @@ class Delivery:
         self.counts = DeliveryCounts()
 
     async def deliver(self, events: Sequence[bytes]) -> Delivered:
-        """The server's answer for `events` (JSON objects). A batch that is too large is halved.
+        """The server's answer for `events` (JSON objects). A batch that is too large is halved, and of a batch that was
+        stored in part the rest is sent again.
 
         Raises UndeliveredError after `give_up_after_s`, RefusedError when asking again is useless. May be called again
         with the same events.
@@ -113,7 +117,7 @@ class Delivery:
         while True:
             answer = await self._ask(events)
             if isinstance(answer, Delivered):
-                return answer
+                return await self._deliver_rest(events, answer)
             if isinstance(answer, _TooLarge):
                 return await self._halve(events)
             failures += 1
@@ -122,6 +126,18 @@ class Delivery:
             if self._monotonic() + wait_s > deadline:
                 raise UndeliveredError(f"{len(events)} events not delivered in {failures} tries: {answer.problem}")
             await self._sleep(wait_s)
+
+    async def _deliver_rest(self, events: Sequence[bytes], answer: Delivered) -> Delivered:
+        waiting = [one.index for one in answer.rejected if one.reason == UNAVAILABLE]
+        if len(waiting) in (0, len(events)):  # nothing of a whole batch was stored: that is for a 503 to say
+            return answer
+        self.counts.note("a partition was unavailable")
+        await self._sleep(self._policy.wait_s(1, None, self._spread()))
+        rest = await self.deliver([events[index] for index in waiting])
+        final = [one for one in answer.rejected if one.reason != UNAVAILABLE]
+        final += (Rejected(waiting[one.index], one.reason, one.detail) for one in rest.rejected)
+        final.sort(key=lambda one: one.index)
+        return Delivered(answer.accepted + rest.accepted, answer.duplicates + rest.duplicates, tuple(final))
 
     async def _ask(self, events: Sequence[bytes]) -> "Delivered | _TooLarge | _TryAgain":
         self.counts.requests += 1

@@ -135,6 +135,26 @@ async def test_a_202_that_cannot_be_read_is_asked_again(server: Server, delivery
     assert (await delivery.deliver(EVENTS)).accepted == 4
 
 
+async def test_events_whose_partition_was_away_are_sent_again(server: Server, delivery: Delivery) -> None:
+    # given an answer that stores 0, refuses 1 for good, and could not store 2 and 3
+    def partly(request: web.Request, events: list[Any]) -> web.Response:
+        reasons = {1: "name_missing", 2: "unavailable", 3: "unavailable"}
+        rejected = [{"index": index, "reason": reason, "detail": ""} for index, reason in reasons.items()]
+        return web.json_response({"accepted": 1, "duplicates": 0, "rejected": rejected}, status=202)
+
+    def last_refused(request: web.Request, events: list[Any]) -> web.Response:
+        rejected = [{"index": 1, "reason": "url_missing", "detail": ""}]
+        return web.json_response({"accepted": 1, "duplicates": 0, "rejected": rejected}, status=202)
+
+    server.script = [partly, last_refused]
+    # when the batch is delivered
+    delivered = await delivery.deliver(EVENTS)
+    # then only those two were sent again, and every event is accounted for at its own index
+    assert server.received == [["0", "1", "2", "3"], ["2", "3"]]
+    assert (delivered.accepted, delivered.duplicates) == (2, 0)
+    assert [(one.index, one.reason) for one in delivered.rejected] == [(1, "name_missing"), (3, "url_missing")]
+
+
 async def test_waits_double_and_keep_to_retry_after(server: Server, delivery: Delivery, sleeps: Sleeps) -> None:
     server.script = [status(500), status(500), status(503, **{"retry-after": "7"}), status(500)]
     await delivery.deliver(EVENTS)
