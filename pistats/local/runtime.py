@@ -64,7 +64,7 @@ def hold(data: Path) -> Iterator[None]:
 
     Raises ConfigurationError that names the process which holds it.
     """
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # visitors' events are for nobody else on this machine
     with (data / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

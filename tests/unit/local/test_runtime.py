@@ -19,6 +19,11 @@ def test_a_running_system_is_found_by_its_directory(tmp_path: Path) -> None:
         assert (tmp_path / "runtime.json").stat().st_mode & 0o077 == 0
 
 
+def test_a_new_data_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with runtime.hold(tmp_path / "new"):
+        assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+
+
 def test_a_note_that_a_killed_owner_left_is_not_believed(tmp_path: Path) -> None:
     with runtime.hold(tmp_path):
         runtime.write(tmp_path, NOTE)
