@@ -14,6 +14,7 @@ from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.errors import ConfigurationError
 from pistats.local import runtime
 from pistats.local.ports import is_free
+from pistats.local.runtime import Runtime
 from pistats.mongo.binary import find_mongod
 from pistats.settings import Settings
 
@@ -65,9 +66,9 @@ def _mongod(settings: Settings) -> Finding:
         return Finding("mongod", False, "none", str(error))
 
 
-def _port(name: str, host: str, port: int, flag: str, settings: Settings) -> Finding:
-    if _runs(settings):
-        return Finding(name, True, f"{port}: in use by this system")
+def _port(name: str, host: str, port: int, flag: str, used_url: str | None) -> Finding:
+    if used_url is not None:
+        return Finding(name, True, f"{used_url}: this system")
     free = is_free(port, host)
     return Finding(
         name, free, f"{port}: {'free' if free else 'taken'}", f"Stop the program that listens on {port}, or use {flag}."
@@ -75,11 +76,14 @@ def _port(name: str, host: str, port: int, flag: str, settings: Settings) -> Fin
 
 
 def _http_port(settings: Settings) -> Finding:
-    return _port("HTTP port", settings.http.host, settings.http.port, "--port", settings)
+    running, http = _running(settings), settings.http
+    return _port("HTTP port", http.host, http.port, "--port", running and running.url)
 
 
 def _dashboard_port(settings: Settings) -> Finding:
-    return _port("Dashboard port", settings.dashboard.host, settings.dashboard.port, "--dashboard-port", settings)
+    running, dashboard = _running(settings), settings.dashboard
+    used = running and running.dashboard_url
+    return _port("Dashboard port", dashboard.host, dashboard.port, "--dashboard-port", used)
 
 
 def _disk(settings: Settings) -> Finding:
@@ -106,12 +110,11 @@ def _browser(_: Settings) -> Finding:
     )
 
 
-def _runs(settings: Settings) -> bool:
+def _running(settings: Settings) -> Runtime | None:
     try:
-        runtime.read(settings.data)
+        return runtime.read(settings.data)
     except ConfigurationError:
-        return False
-    return True
+        return None
 
 
 CHECKS: tuple[Callable[[Settings], Finding], ...] = (

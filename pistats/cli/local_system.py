@@ -145,6 +145,8 @@ class LocalSystem:
 
     def _launch_ray(self) -> None:
         self._forget_old_sessions()
+        # Ray's own folders are open to everyone; its logs and HAProxy's admin socket are nobody else's business.
+        ray_directory(self._data).mkdir(mode=0o700, exist_ok=True)
         self._ray = OwnedProcess(self._head.command, output=self._logs / "ray.log")
 
     def _start_ray(self) -> None:
@@ -266,8 +268,8 @@ class LocalSystem:
 
     def _forget_old_sessions(self) -> None:
         sessions = sorted(ray_directory(self._data).glob("session_2*"), key=lambda path: path.stat().st_mtime)
-        for session in sessions[:-KEPT_SESSIONS]:
-            shutil.rmtree(session, ignore_errors=True)
+        for left in (*sessions[:-KEPT_SESSIONS], self._data / "haproxy", ray_directory(self._data) / "ha"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def stop_tree(pid: int) -> None:

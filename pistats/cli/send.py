@@ -39,7 +39,7 @@ def send(
 
     Exit 0: every line is stored. Exit 1: something is not; the last lines say what.
 
-    Examples: pistats send events.ndjson.gz --key w_… · tail -n 1000 events.ndjson | pistats send - --key w_… --rate 50
+    Examples: pistats send events.ndjson.gz --key pw_… · tail -n 99 events.ndjson | pistats send - --key pw_… --rate 50
     """
     try:
         source = open_events(file)

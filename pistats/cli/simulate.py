@@ -49,7 +49,7 @@ def simulate(
 
     Exit 0: every event was acknowledged. Exit 1: some were rejected or never answered.
 
-    Examples: pistats simulate --key w_… · pistats simulate --key w_… --rate 500 --seconds 60 --seed 7 --acked ids.txt
+    Examples: pistats simulate --key pw_… · pistats simulate --key pw_… --rate 500 --seconds 60 --seed 7 --acked ids.txt
     """
     endpoint = endpoint_of(url, data)
     traffic = Traffic(Random(seed), rate=rate, visitors=visitors, site_url=site_url)  # noqa: S311

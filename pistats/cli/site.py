@@ -25,11 +25,18 @@ T = TypeVar("T")
 def add(
     name: Annotated[str, typer.Argument(help="Letters, digits, dots and dashes; `example.com` or `news`.")],
     timezone: Annotated[str, typer.Option(help="IANA time zone of the site's days, as `Europe/Berlin`.")] = "UTC",
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option(help="Take events only from pages of this origin; may be repeated. Unset: any.")
+    ] = None,
+    truncate_ip: Annotated[
+        bool, typer.Option("--truncate-ip/--whole-ip", help="Store addresses cut to /24 (IPv6: /48), or whole.")
+    ] = True,
     as_json: JsonOption = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Add a site and print its write key and read key. They are shown once: only their hashes are kept."""
-    keys = _with_sites(data, lambda sites: sites.add(name, timezone=timezone))
+    origins = allowed_origin or []
+    keys = _with_sites(data, lambda sites: sites.add(name, timezone, allowed_origins=origins, truncate_ip=truncate_ip))
     _show_keys(keys, as_json, data)
 
 

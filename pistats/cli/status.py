@@ -44,7 +44,7 @@ async def _report(settings: Settings, mongodb_uri: str) -> SystemReport:
 
 
 def _show(report: SystemReport, console: Console) -> None:
-    table = Table("Partition", "Offsets", "Committed", "Lag", "Duplicates", "Consumer", "Ledger")
+    table = Table("", "Offsets", "Committed", "Lag", "Repeats", "Consumer", "Ledger", pad_edge=False)
     for one in report.partitions:
         table.add_row(
             str(one.partition),
