@@ -50,7 +50,7 @@ V = TypeVar("V", bound=View)
 
 
 class LiveSource(Generic[V]):
-    """Owns the change stream. After any MongoDB error it reads everything again, so nothing missed stays missed.
+    """Owns the change stream. After any error it reads everything again, so nothing missed stays missed.
 
     A reload reads the minutes that the view asks for, and all of the rest; the distant past again every half hour.
     `changed` is called after every change of `view`, which is replaced as a whole on every reload.
@@ -82,9 +82,12 @@ class LiveSource(Generic[V]):
         while True:
             try:
                 await self._follow()
-            except PyMongoError as error:
+            except Exception as error:
+                # Of whatever kind: without this task the page would stand still until the next start.
                 if self._failures == 0:
-                    log.warning("The change stream of %s broke, reading again: %s", self._database.name, error)
+                    unexpected = None if isinstance(error, PyMongoError) else error
+                    name = self._database.name
+                    log.warning("The change stream of %s broke, reading again: %s", name, error, exc_info=unexpected)
                 await asyncio.sleep(RETRY_S[min(self._failures, len(RETRY_S) - 1)])
                 self._failures += 1
 

@@ -92,6 +92,27 @@ async def test_after_an_error_everything_is_read_again(database: Database, sourc
     await reached(lambda: source.view.numbers() == {1, 2})
 
 
+async def test_a_document_that_the_view_cannot_take_does_not_end_it(database: Database) -> None:
+    class Picky(Kept):
+        refused = 0
+
+        def apply(self, kind: str, document: dict[str, Any], /) -> None:
+            if document["n"] == 13 and not Picky.refused:
+                Picky.refused += 1
+                raise KeyError("n")
+            super().apply(kind, document)
+
+    source = LiveSource(database, Picky, now_ms, lambda: None)
+    running = asyncio.create_task(source.run())
+    await reached(lambda: source.connected)
+    await database.minutes.insert_one(minute(13))
+    await database.minutes.insert_one(minute(1))
+    await reached(lambda: source.view.numbers() == {1, 13})
+    assert Picky.refused == 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_dropped_collections_are_forgotten(database: Database, source: LiveSource[Kept]) -> None:
     await database.minutes.insert_one(minute(1))
     await reached(lambda: source.view.numbers() == {1})
