@@ -77,12 +77,12 @@ def _port(name: str, host: str, port: int, flag: str, used_url: str | None) -> F
 
 def _http_port(settings: Settings) -> Finding:
     running, http = _running(settings), settings.http
-    return _port("HTTP port", http.host, http.port, "--port", running and running.url)
+    return _port("HTTP port", http.host, http.port, "--port", running.url if running else None)
 
 
 def _dashboard_port(settings: Settings) -> Finding:
     running, dashboard = _running(settings), settings.dashboard
-    used = running and running.dashboard_url
+    used = running.dashboard_url if running else None
     return _port("Dashboard port", dashboard.host, dashboard.port, "--dashboard-port", used)
 
 
