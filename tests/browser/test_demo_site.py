@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -11,14 +10,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from playwright.async_api import async_playwright
+from playwright.async_api import Browser
 
 from serve_app.tracker import SCRIPT
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 class Ingest:
@@ -77,36 +73,31 @@ async def site(ingest: Ingest) -> AsyncIterator[str]:
         assert await process.wait() == 0
 
 
-async def test_a_reader_clicks_searches_shares_and_subscribes(ingest: Ingest, site: str) -> None:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        page = await browser.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
+async def test_a_reader_clicks_searches_shares_and_subscribes(ingest: Ingest, site: str, browser: Browser) -> None:
+    page = await browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
 
-        await page.goto(site)
-        await page.click("nav >> text=Science")
-        await page.click("text=Your photographs of the comet")
-        views = await ingest.wait_for("page_view", 3)
-        assert [event["url"].removeprefix(site) for event in views] == ["/", "/science", "/science/comet-photographs"]
-        assert views[2]["properties"] == {"topic": "comet", "section": "science"}
+    await page.goto(site)
+    await page.click("nav >> text=Science")
+    await page.click("text=Your photographs of the comet")
+    views = await ingest.wait_for("page_view", 3)
+    assert [event["url"].removeprefix(site) for event in views] == ["/", "/science", "/science/comet-photographs"]
+    assert views[2]["properties"] == {"topic": "comet", "section": "science"}
 
-        await page.click("text=Mail")
-        assert (await ingest.wait_for("share"))[0]["properties"] == {"network": "mail"}
-        assert await page.inner_text(".story [role=status]") == "Sent, in spirit."
-        await page.click("text=€90 a year")
-        bought = (await ingest.wait_for("purchase"))[0]["properties"]
-        assert bought == {"plan": "yearly", "value": 90, "currency": "EUR"}
-        await page.fill("[name=name]", "Ada")
-        await page.click("#subscribe button")
-        assert (await ingest.wait_for("subscribe"))[0]["user_id"] == "reader-ada"
+    await page.click("text=Mail")
+    assert (await ingest.wait_for("share"))[0]["properties"] == {"network": "mail"}
+    assert await page.inner_text(".story [role=status]") == "Sent, in spirit."
+    await page.click("text=€90 a year")
+    bought = (await ingest.wait_for("purchase"))[0]["properties"]
+    assert bought == {"plan": "yearly", "value": 90, "currency": "EUR"}
+    await page.fill("[name=name]", "Ada")
+    await page.click("#subscribe button")
+    assert (await ingest.wait_for("subscribe"))[0]["user_id"] == "reader-ada"
 
-        await page.fill("[name=q]", "<b>coffee")
-        await page.press("[name=q]", "Enter")
-        assert (await ingest.wait_for("search"))[0]["properties"] == {"words": "<b>coffee", "results": 0}
-        assert await page.inner_text("h1") == "<b>coffee"
-        assert (await page.goto(f"{site}/nowhere")).status == 404  # type: ignore[union-attr]
-        assert errors == []
-        await browser.close()
+    await page.fill("[name=q]", "<b>coffee")
+    await page.press("[name=q]", "Enter")
+    assert (await ingest.wait_for("search"))[0]["properties"] == {"words": "<b>coffee", "results": 0}
+    assert await page.inner_text("h1") == "<b>coffee"
+    assert (await page.goto(f"{site}/nowhere")).status == 404  # type: ignore[union-attr]
+    assert errors == []
