@@ -17,7 +17,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -63,9 +63,14 @@ class LoadResult:
     def summary(self) -> dict[str, Any]:
         """Everything but the single requests."""
         ordered = sorted(self.latencies_ms)
-        kept = {key: value for key, value in asdict(self).items() if key not in ("latencies_ms", "acknowledged")}
         return {
-            **kept,
+            "requests": self.requests,
+            "events": self.events,
+            "seconds": self.seconds,
+            "first_sent_ns": self.first_sent_ns,
+            "errors": dict(self.errors),
+            "cpu_s": self.cpu_s,
+            "most_connections": self.most_connections,
             "requests_per_s": round(self.requests / self.seconds, 1) if self.seconds else 0.0,
             "events_per_s": round(self.events / self.seconds, 1) if self.seconds else 0.0,
             **{name: _quantile(ordered, share) for name, share in QUANTILES.items()},
@@ -168,6 +173,7 @@ class Load:
                 self._next(connection)
         else:
             await self._arrive(start)
+            self._exhausted = True
         self._settle()
         try:
             async with asyncio.timeout((self._seconds or 3_600) + GRACE_S):
@@ -229,8 +235,7 @@ class Load:
         return self._exhausted or time.monotonic_ns() >= self._end_ns
 
     def _settle(self) -> None:
-        over = self._exhausted if self._rate is None else time.monotonic_ns() >= self._end_ns
-        if over and self._in_flight == 0 and not self._waiting:
+        if self._exhausted and self._in_flight == 0 and not self._waiting:
             self._done.set()
 
     async def _connect(self) -> None:
