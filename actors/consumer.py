@@ -4,26 +4,37 @@ import asyncio
 
 from actors.logs import log_to_ray
 from actors.partition_client import PartitionClient
+from pistats.consumer.barrier import Barriers
 from pistats.consumer.pool import GroupMember, MemberStatus
 from pistats.consumer.transform import Transform
 from pistats.consumer.worker import PartitionConsumer
 from pistats.mongo.client import connect
 from pistats.settings import Settings
 from pistats.stream.batch import Fetched
+from pistats.topology import Topology, load_topology
+from pistats.topology_cache import TopologyCache
 
 
 class ConsumerActor:
     """Consumes its fair share of the partitions from its creation on, also after a restart by Ray."""
 
-    async def __init__(self, name: str, settings: Settings, mongodb_uri: str, partitions: int) -> None:  # type: ignore[misc]
+    async def __init__(self, name: str, settings: Settings, mongodb_uri: str, topology: Topology) -> None:  # type: ignore[misc]
         log_to_ray()
         self._settings = settings
-        self._group = connect(mongodb_uri)[settings.database(settings.consumers.group)]
-        self._partitions = [PartitionClient(partition) for partition in range(partitions)]
+        client = connect(mongodb_uri)
+        system = client[settings.database()]
+        self._group = client[settings.database(settings.consumers.group)]
+        self._topology = TopologyCache(lambda: load_topology(system, newest=True), topology)
+        self._partitions: dict[int, PartitionClient] = {}
         self._transform = Transform(geoip_db=settings.geoip_db)
         self._member = GroupMember(
-            name, partitions, database=self._group, lease_s=settings.consumers.lease_s, make=self._worker
+            name,
+            lambda: self._topology.known.actors,
+            database=self._group,
+            lease_s=settings.consumers.lease_s,
+            make=self._worker,
         )
+        self._topology.start()
         self._task = asyncio.create_task(self._member.run())
 
     async def status(self) -> MemberStatus:
@@ -44,11 +55,15 @@ class ConsumerActor:
             live=self._settings.live,
             transform=self._transform,
             start=self._start,
+            hold=Barriers(partition, self._group, self._topology).held_from,
         )
 
     async def _start(self, partition: int) -> int:
         """A group that has consumed nothing begins with the oldest record that is still there."""
-        return await self._partitions[partition].resolve("trim-horizon")
+        return await self._client(partition).resolve("trim-horizon")
 
     async def _fetch(self, partition: int, offset: int, max_bytes: int, wait_s: float) -> Fetched:
-        return await self._partitions[partition].fetch(offset, max_bytes, wait_s)
+        return await self._client(partition).fetch(offset, max_bytes, wait_s)
+
+    def _client(self, partition: int) -> PartitionClient:
+        return self._partitions.setdefault(partition, PartitionClient(partition))

@@ -11,13 +11,13 @@ from pistats.errors import PistatsError
 from pistats.settings import Settings
 from pistats.status import SystemReport, system_report
 from pistats.stream.partition import PartitionStatus
-from pistats.topology import settle_partitions
+from pistats.topology import settle_topology
 
 
 async def overview(client: AsyncMongoClient[dict[str, Any]], settings: Settings) -> SystemReport:
     """The report of the whole system; a part that doesn't answer is part of it. Raises when MongoDB is away."""
-    partitions = await settle_partitions(client[settings.database()], settings.stream.partitions)
-    logs = await asyncio.gather(*(_status(partition) for partition in range(partitions)))
+    topology = await settle_topology(client[settings.database()], settings.stream.partitions)
+    logs = await asyncio.gather(*(_status(partition) for partition in range(topology.actors)))
     group = client[settings.database(settings.consumers.group)]
     checkpoints = {document["_id"]: document async for document in group["partitions"].find()}
     members = [document async for document in group["members"].find().sort("_id")]

@@ -6,21 +6,27 @@ import os
 
 import ray
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from actors.logs import log_to_ray
 from pistats.clock import now_ms
+from pistats.errors import UnavailableError
+from pistats.mongo.client import connect
 from pistats.settings import Settings
 from pistats.stream.batch import Appended, Batch, Fetched
 from pistats.stream.file_log import FileLog
 from pistats.stream.log import StreamLog, Trimmed
 from pistats.stream.mongo_log import MongoLog
 from pistats.stream.partition import PartitionStatus, StreamPartition
+from pistats.topology import load_topology
 
 APPEND_CALLS = 64
 """Append calls under way at once. They share group commits, so this is plenty for many ingest replicas."""
 FETCH_CALLS = 64
 """Long polls held open at once: one per consumer group and `stream tail`."""
 ADMIN_CALLS = 8
+TOPOLOGY_PAUSE_S = 0.5
+"""Between two attempts to read the topology from a MongoDB that is away."""
 LOG_STOPPED_EXIT = 74
 """Exit code (EX_IOERR) when the log is in doubt. Ray starts the actor again, which recovers from what is on disk."""
 
@@ -33,7 +39,9 @@ class PartitionActor:
     async def __init__(self, partition: int, settings: Settings, mongodb_uri: str) -> None:  # type: ignore[misc]
         log_to_ray()
         stored = await asyncio.to_thread(_open_log, partition, settings, mongodb_uri)
-        self._partition = StreamPartition(partition, stored, settings.stream, now_ms)
+        # After the log is ours: a seal that we don't read of here finds the former owner fenced.
+        layout = await _layout(settings, mongodb_uri)
+        self._partition = StreamPartition(partition, stored, settings.stream, now_ms, layout)
         self._end = asyncio.create_task(self._end_when_stopped())
 
     @ray.method(concurrency_group="append")
@@ -52,6 +60,11 @@ class PartitionActor:
         return await self._partition.resolve(position)
 
     @ray.method(concurrency_group="admin")
+    async def seal(self, layout: int) -> int:
+        """Store nothing of an earlier layout any more; the end of the log then. See `StreamPartition.seal`."""
+        return await self._partition.seal(layout)
+
+    @ray.method(concurrency_group="admin")
     async def status(self) -> PartitionStatus:
         """The partition in numbers."""
         return self._partition.status()
@@ -67,6 +80,20 @@ class PartitionActor:
         log.error("ending this process: %s", self._partition.status().stopped_reason)
         await asyncio.sleep(0.1)  # the callers get their answers first
         os._exit(LOG_STOPPED_EXIT)
+
+
+async def _layout(settings: Settings, mongodb_uri: str) -> int:
+    """The layout to keep to. Waits for MongoDB: without knowing it, a record could be stored twice."""
+    client = connect(mongodb_uri)
+    try:
+        while True:
+            try:
+                return (await load_topology(client[settings.database()], newest=True)).sealed_epoch
+            except (PyMongoError, UnavailableError) as error:
+                log.warning("waiting for the topology: %s", error)
+                await asyncio.sleep(TOPOLOGY_PAUSE_S)
+    finally:
+        await client.close()
 
 
 def _open_log(partition: int, settings: Settings, mongodb_uri: str) -> StreamLog:

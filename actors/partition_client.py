@@ -43,6 +43,10 @@ class PartitionClient:
         """Remove what the retention lets go below `floor_offset`. May be repeated."""
         return await self._answer("trim", self._actor().trim.remote(floor_offset), CALL_TIMEOUT_S)
 
+    async def seal(self, layout: int) -> int:
+        """Store nothing of an earlier layout any more; the end of the log then. May be repeated."""
+        return await self._answer("seal", self._actor().seal.remote(layout), CALL_TIMEOUT_S)
+
     async def resolve(self, position: str) -> int:
         """The offset that a position names now. Raises PositionError."""
         return await self._answer("resolve", self._actor().resolve.remote(position), CALL_TIMEOUT_S)

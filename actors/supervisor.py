@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ray
+from pymongo.errors import PyMongoError
 
 from actors.consumer import ConsumerActor
 from actors.logs import log_to_ray
@@ -15,10 +16,15 @@ from actors.partition_client import PartitionClient
 from pistats.consumer.checkpoints import slowest_checkpoints
 from pistats.local.ray_head import STREAM_LABEL
 from pistats.mongo.client import connect
+from pistats.resize import carry_out
 from pistats.settings import Settings
+from pistats.topology import Topology, load_topology
+from pistats.topology_cache import TopologyCache
 
 TRIM_INTERVAL_S = 60.0
 """Between two looks for log segments past their retention, which are removed whole: an hour of them is a few files."""
+RESIZE_INTERVAL_S = 0.5
+"""How long a change that the supervisor knows of waits; also between two attempts."""
 HEAL_INTERVAL_S = 2.0
 """How long a missing actor may go unnoticed. Ray restarts one that merely died; this is for those that are gone."""
 
@@ -28,19 +34,22 @@ log = logging.getLogger(__name__)
 class SupervisorActor:
     """Idempotent: what is there already is left alone, and a second supervisor changes nothing."""
 
-    async def __init__(self, settings: Settings, mongodb_uri: str, partitions: int) -> None:  # type: ignore[misc]
+    async def __init__(self, settings: Settings, mongodb_uri: str, topology: Topology) -> None:  # type: ignore[misc]
         log_to_ray()
         self._settings = settings
         self._mongodb_uri = mongodb_uri
-        self._partitions = partitions
         self._consumers = [
             consumer_name(settings.consumers.group, number) for number in range(settings.consumers.min_consumers)
         ]
-        self._group = connect(mongodb_uri)[settings.database(settings.consumers.group)]
+        client = connect(mongodb_uri)
+        self._system = client[settings.database()]
+        self._group = client[settings.database(settings.consumers.group)]
+        self._topology = TopologyCache(lambda: load_topology(self._system, newest=True), topology)
         self._draining = False
         await self._heal()
         self._tasks = [
             asyncio.create_task(self._repeat(self._heal, HEAL_INTERVAL_S)),
+            asyncio.create_task(self._repeat(self._resize, RESIZE_INTERVAL_S)),
             asyncio.create_task(self._repeat(self._trim, TRIM_INTERVAL_S)),
         ]
 
@@ -63,16 +72,32 @@ class SupervisorActor:
 
     async def _heal(self) -> None:
         """Create every actor that should be there and isn't."""
-        for partition in range(self._partitions):
+        topology = await self._newest_topology()
+        for partition in range(topology.actors):
             if find(partition_name(partition)) is None:
                 create_partition(partition, self._settings, self._mongodb_uri)
         for name in self._consumers:
             if find(name) is None:
-                create_consumer(name, self._settings, self._mongodb_uri, self._partitions)
+                create_consumer(name, self._settings, self._mongodb_uri, topology)
+
+    async def _resize(self) -> None:
+        """Carry out the change of the number of partitions that was asked for, if any."""
+        topology = self._topology.known  # at most `HEAL_INTERVAL_S` old: the actors that it needs have been made
+        if await carry_out(self._system, topology, PartitionClient):
+            log.info("resized from %d partitions: %s", topology.partitions, await self._topology.refresh())
+
+    async def _newest_topology(self) -> Topology:
+        """What MongoDB says, or what it said when it still answered: actors are healed without it too."""
+        try:
+            return await self._topology.refresh()
+        except PyMongoError as error:
+            log.warning("the topology cannot be loaded, the last known one stays in use: %s", error)
+            return self._topology.known
 
     async def _trim(self) -> None:
         """Let go of records past their retention that every consumer group has consumed."""
-        for partition, floor_offset in (await slowest_checkpoints(self._group, self._partitions)).items():
+        actors = self._topology.known.actors
+        for partition, floor_offset in (await slowest_checkpoints(self._group, actors)).items():
             await PartitionClient(partition).trim(floor_offset)
 
 
@@ -84,10 +109,10 @@ def find(name: str) -> Any | None:
         return None
 
 
-def create_supervisor(settings: Settings, mongodb_uri: str, partitions: int) -> Any:
+def create_supervisor(settings: Settings, mongodb_uri: str, topology: Topology) -> Any:
     """Start the supervisor of this cluster, or find the one that runs."""
     actor = ray.remote(**_detached(SUPERVISOR))(SupervisorActor)
-    return actor.remote(settings, mongodb_uri, partitions)
+    return actor.remote(settings, mongodb_uri, topology)
 
 
 def create_partition(partition: int, settings: Settings, mongodb_uri: str) -> Any:
@@ -99,9 +124,9 @@ def create_partition(partition: int, settings: Settings, mongodb_uri: str) -> An
     return ray.remote(**options)(PartitionActor).remote(partition, settings, mongodb_uri)
 
 
-def create_consumer(name: str, settings: Settings, mongodb_uri: str, partitions: int) -> Any:
+def create_consumer(name: str, settings: Settings, mongodb_uri: str, topology: Topology) -> Any:
     """Start one member of the consumer group's pool."""
-    return ray.remote(**_detached(name))(ConsumerActor).remote(name, settings, mongodb_uri, partitions)
+    return ray.remote(**_detached(name))(ConsumerActor).remote(name, settings, mongodb_uri, topology)
 
 
 def _detached(name: str) -> dict[str, Any]:

@@ -24,11 +24,14 @@ import uvicorn
 from pistats.ingest.accept import Ingest
 from pistats.ingest.batcher import MicroBatcher
 from pistats.ingest.parse import parse
+from pistats.ingest.routes import Router
 from pistats.ingest.salts import DailySalts
 from pistats.ingest.site_cache import SiteCache
 from pistats.settings import Settings
 from pistats.sites import Site, hash_key
 from pistats.stream.batch import Appended, Batch
+from pistats.topology import Topology
+from pistats.topology_cache import TopologyCache
 from serve_app.ingest_asgi import IngestApp
 
 KEY = "pw_benchmark"
@@ -82,8 +85,15 @@ def make_app(settings: Settings) -> IngestApp:
     async def ready() -> None:
         return None
 
-    batchers = [MicroBatcher(partition, append, settings.ingest) for partition in range(PARTITIONS)]
-    ingest = Ingest(SiteCache(load, 2.0), DailySalts(FixedSalts()), batchers, settings.ingest)
+    async def load_topology() -> Topology:
+        return Topology(PARTITIONS)
+
+    router = Router(
+        TopologyCache(load_topology, Topology(PARTITIONS)),
+        lambda partition, layout: MicroBatcher(partition, append, settings.ingest, layout=layout),
+        settings.stream.dedupe_window_s,
+    )
+    ingest = Ingest(SiteCache(load, 2.0), DailySalts(FixedSalts()), router, settings.ingest)
     return IngestApp(ingest, ready, b"", settings)
 
 

@@ -20,6 +20,8 @@ from pistats.mongo.indexes import Database
 from pistats.settings import BUCKETS
 
 STREAM = "stream"
+READ_TIMEOUT_MS = 5_000
+"""A primary that has lost its majority cannot answer; a new one is there after at most 12 s."""
 
 
 class ResizeError(FinalError):
@@ -126,11 +128,6 @@ async def settle_topology(database: Database, wanted: int) -> Topology:
     return await load_topology(database)
 
 
-async def settle_partitions(database: Database, wanted: int) -> int:
-    """The number of partitions that `settle_topology` gives."""
-    return (await settle_topology(database, wanted)).partitions
-
-
 async def load_topology(database: Database, *, newest: bool = False) -> Topology:
     """The layout as a majority holds it. `newest`: no older than what anyone was told before this call.
 
@@ -138,7 +135,8 @@ async def load_topology(database: Database, *, newest: bool = False) -> Topology
     settled.
     """
     concern = ReadConcern("linearizable" if newest else "majority")
-    document = await database.get_collection("settings", read_concern=concern).find_one({"_id": STREAM})
+    settings = database.get_collection("settings", read_concern=concern)
+    document = await settings.find_one({"_id": STREAM}, max_time_ms=READ_TIMEOUT_MS)
     if document is None:
         raise UnavailableError(f"{database.name} has no stream yet: start the system once.")
     return Topology.from_document(document)

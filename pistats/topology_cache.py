@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 REFRESH_S = 2.0
 """Nothing waits for it: whoever acts by an old topology is told so by a partition."""
 
+POLL_S = 0.05
+"""Between two looks for a change that is about to be published: it follows the seals within about 0.1 s."""
+
 Load = Callable[[], Awaitable[Topology]]
 
 
@@ -23,6 +26,7 @@ class TopologyCache:
         self._load = load
         self._refresh_s = refresh_s
         self._refresher: asyncio.Task[None] | None = None
+        self._poll: asyncio.Task[None] | None = None
         self.known = known
 
     async def refresh(self) -> Topology:
@@ -32,6 +36,14 @@ class TopologyCache:
             self.known = loaded
         return self.known
 
+    async def newer_than(self, epoch: int) -> Topology:
+        """The first topology above `epoch`, as soon as it is published. All who wait share the reads."""
+        while self.known.epoch <= epoch:
+            if self._poll is None or self._poll.done():
+                self._poll = asyncio.get_running_loop().create_task(self._read_once(epoch))
+            await asyncio.shield(self._poll)
+        return self.known
+
     def start(self) -> None:
         """Begin to refresh in the background. Needs a running event loop; may be called again."""
         if self._refresher is None:
@@ -39,11 +51,20 @@ class TopologyCache:
 
     async def close(self) -> None:
         """Stop refreshing. May be repeated."""
-        if self._refresher is not None:
-            self._refresher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._refresher
-            self._refresher = None
+        for task in (self._refresher, self._poll):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._refresher = self._poll = None
+
+    async def _read_once(self, epoch: int) -> None:
+        try:
+            await self.refresh()
+        except Exception as error:
+            log.warning("the topology cannot be loaded: %s", error)
+        if self.known.epoch <= epoch:
+            await asyncio.sleep(POLL_S)
 
     async def _refresh_for_ever(self) -> None:
         failing = False

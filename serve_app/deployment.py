@@ -11,11 +11,14 @@ from pistats.enrich.bot import BotFilter
 from pistats.errors import UnavailableError
 from pistats.ingest.accept import Ingest
 from pistats.ingest.batcher import MicroBatcher
+from pistats.ingest.routes import Router
 from pistats.ingest.salts import DailySalts, MongoSaltStore
 from pistats.ingest.site_cache import SiteCache
 from pistats.mongo.client import connect
 from pistats.settings import Settings
 from pistats.sites import SiteStore
+from pistats.topology import Topology, load_topology
+from pistats.topology_cache import TopologyCache
 from serve_app.ingest_asgi import IngestApp
 from serve_app.tracker import SCRIPT
 
@@ -25,7 +28,7 @@ MARGIN = 100
 """Serve refuses above `max_ongoing_requests` with a bare 503; our own answer, with Retry-After, has to come first."""
 
 
-def deploy_ingest(settings: Settings, mongodb_uri: str, partitions: int) -> None:
+def deploy_ingest(settings: Settings, mongodb_uri: str, topology: Topology) -> None:
     """Serve the ingest endpoint; returns when it answers. Idempotent: brings a running one to these settings."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
@@ -41,22 +44,29 @@ def deploy_ingest(settings: Settings, mongodb_uri: str, partitions: int) -> None
         ray_actor_options={"num_cpus": 0},
         health_check_period_s=10,
         graceful_shutdown_timeout_s=settings.ingest.append_timeout_s + 5,
-    )(serve.ingress(ingest_builder(settings, mongodb_uri, partitions))())
+    )(serve.ingress(ingest_builder(settings, mongodb_uri, topology))())
     serve.run(deployment.bind(), name=INGEST, route_prefix="/")
 
 
-def ingest_builder(settings: Settings, mongodb_uri: str, partitions: int) -> Callable[[], IngestApp]:
-    """A function that builds the ASGI application inside the replica, with connections of its own."""
+def ingest_builder(settings: Settings, mongodb_uri: str, topology: Topology) -> Callable[[], IngestApp]:
+    """A function that builds the ASGI application inside the replica, with connections of its own.
+
+    `topology`: what was in force when it was deployed; a replica soon finds out if it is no longer.
+    """
+
+    def batcher(partition: int, layout: int) -> MicroBatcher:
+        return MicroBatcher(partition, PartitionClient(partition).append, settings.ingest, layout=layout)
 
     def build() -> IngestApp:
         log_to_ray(logging.WARNING)
         database = connect(mongodb_uri)[settings.database()]
-        clients = [PartitionClient(partition) for partition in range(partitions)]
+        layout = TopologyCache(lambda: load_topology(database), topology)
+        router = Router(layout, batcher, settings.stream.dedupe_window_s)
         sites = SiteCache(SiteStore(database).list, settings.ingest.site_refresh_s)
         ingest = Ingest(
             sites,
             DailySalts(MongoSaltStore(database)),
-            [MicroBatcher(client.partition, client.append, settings.ingest) for client in clients],
+            router,
             settings.ingest,
             is_http_library=BotFilter.standard().is_http_library,
         )
@@ -65,10 +75,10 @@ def ingest_builder(settings: Settings, mongodb_uri: str, partitions: int) -> Cal
             """Every partition answers and the sites are known: an append can be made durable."""
             if not sites.loaded:
                 raise UnavailableError("The sites are not loaded yet.")
-            for client in clients:
-                state = await client.status()
+            for partition in range(layout.known.partitions):
+                state = await PartitionClient(partition).status()
                 if state.state != "open":
-                    raise UnavailableError(f"Partition {client.partition} is {state.state}.")
+                    raise UnavailableError(f"Partition {partition} is {state.state}.")
 
         return IngestApp(ingest, ready, SCRIPT.read_bytes(), settings)
 

@@ -12,7 +12,7 @@ from pistats.errors import ConfigurationError, UnavailableError
 from pistats.mongo.client import Document, connect
 from pistats.mongo.indexes import ensure_group_indexes, ensure_system_indexes
 from pistats.settings import Settings
-from pistats.topology import settle_partitions
+from pistats.topology import Topology, settle_topology
 from serve_app.deployment import deploy_ingest
 
 PARTITIONS_TIMEOUT_S = 120.0
@@ -26,28 +26,28 @@ def deploy_system(settings: Settings, mongodb_uri: str) -> int:
     Idempotent: a second call changes nothing that runs, but brings the Serve app to this version and these settings.
     Raises UnavailableError when Serve doesn't start, or a partition doesn't answer in two minutes.
     """
-    partitions = asyncio.run(_prepare(settings, mongodb_uri))
-    create_supervisor(settings, mongodb_uri, partitions)
-    _serve(settings, mongodb_uri, partitions)
-    asyncio.run(_wait_for(partitions))
-    return partitions
+    topology = asyncio.run(_prepare(settings, mongodb_uri))
+    create_supervisor(settings, mongodb_uri, topology)
+    _serve(settings, mongodb_uri, topology)
+    asyncio.run(_wait_for(topology.actors))
+    return topology.partitions
 
 
-async def _prepare(settings: Settings, mongodb_uri: str) -> int:
+async def _prepare(settings: Settings, mongodb_uri: str) -> Topology:
     client = connect(mongodb_uri)
     try:
         await _check_replica_set(client)
         system = client[settings.database()]
         await ensure_system_indexes(system)
         await ensure_group_indexes(client[settings.database(settings.consumers.group)], settings.live.keep_s)
-        return await settle_partitions(system, settings.stream.partitions)
+        return await settle_topology(system, settings.stream.partitions)
     finally:
         await client.close()
 
 
-def _serve(settings: Settings, mongodb_uri: str, partitions: int) -> None:
+def _serve(settings: Settings, mongodb_uri: str, topology: Topology) -> None:
     try:
-        deploy_ingest(settings, mongodb_uri, partitions)
+        deploy_ingest(settings, mongodb_uri, topology)
     except (RayError, RuntimeError, TimeoutError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise UnavailableError(

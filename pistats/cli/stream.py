@@ -1,6 +1,7 @@
 """`pistats stream`: look into the stream."""
 
 import asyncio
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +12,21 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
+from pistats.errors import UnavailableError
 from pistats.local import runtime
+from pistats.mongo.client import connect
+from pistats.mongo.indexes import Database
+from pistats.settings import BUCKETS, Settings
 from pistats.stream.verify import VerifyReport
 from pistats.stream.verify import verify as verify_log
+from pistats.topology import Topology, load_topology, request_resize
 
 stream_commands = typer.Typer(help="Look into the stream that holds every acknowledged event.", no_args_is_help=True)
 
 FETCH_BYTES = 1_000_000
+RESIZE_TIMEOUT_S = 120.0
+"""New partitions start within seconds, on busy cores within a minute."""
+POLL_S = 0.1
 
 
 @stream_commands.command("tail", epilog="Example: pistats stream tail --partition 0 --from trim-horizon --limit 5")
@@ -74,6 +83,51 @@ def verify(
             _show_report(path, one, Console(highlight=False, soft_wrap=True))
     if not all(one.is_sound for one in reports.values()):
         raise typer.Exit(1)
+
+
+@stream_commands.command("resize", epilog="Example: pistats stream resize 4")
+def resize(
+    partitions: Annotated[int, typer.Argument(min=1, max=BUCKETS, help="How many partitions there shall be.")],
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Change the number of partitions while events flow: nothing is lost or doubled, visitors' events stay in order.
+
+    Returns once the new number is in force, within seconds. May be repeated: a change that is under way is waited for,
+    and goes on by itself if this command is interrupted. A partition that is no longer used is kept and read to its
+    end. For a day (the dedupe window) ingest asks two partitions about the visitors that moved.
+    """
+    system = runtime.read(data)
+    before, after = asyncio.run(_resize(Settings(data=data), system.mongodb_uri, partitions))
+    if before.epoch == after.epoch:
+        print(f"The stream has {partitions} partitions already.")
+    else:
+        print(f"resized from {before.partitions} to {after.partitions} partitions")
+
+
+async def _resize(settings: Settings, mongodb_uri: str, partitions: int) -> tuple[Topology, Topology]:
+    """The topology that the request was made of, and the one in force afterwards."""
+    client = connect(mongodb_uri)
+    try:
+        database = client[settings.database()]
+        before = await request_resize(database, partitions)
+        if before.resizing is None:
+            return before, before
+        with Console(stderr=True).status(f"From {before.partitions} to {partitions} partitions …"):
+            return before, await _published(database, before.resizing.epoch)
+    finally:
+        await client.close()
+
+
+async def _published(database: Database, epoch: int) -> Topology:
+    deadline = time.monotonic() + RESIZE_TIMEOUT_S
+    while (topology := await load_topology(database)).epoch < epoch:
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                f"The change isn't done after {RESIZE_TIMEOUT_S:.0f} s. It goes on as soon as every partition answers; "
+                "`pistats status` says which one doesn't. Until then no event may be taken"
+            )
+        await asyncio.sleep(POLL_S)
+    return topology
 
 
 def _show_report(path: Path, report: VerifyReport, console: Console) -> None:

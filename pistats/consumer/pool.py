@@ -54,11 +54,17 @@ class GroupMember:
     """
 
     def __init__(
-        self, name: str, partitions: int, *, database: AsyncDatabase[dict[str, Any]], lease_s: float, make: MakeWorker
+        self,
+        name: str,
+        partitions: Callable[[], int],
+        *,
+        database: AsyncDatabase[dict[str, Any]],
+        lease_s: float,
+        make: MakeWorker,
     ) -> None:
+        """`partitions`: how many there are to share, asked at every beat."""
         self._name = name
-        self.partitions = partitions
-        """To be shared. May be changed at any time: the next beat acts by it."""
+        self._partitions = partitions
         self._members = database["members"]
         self._leases = LeaseStore(database, lease_s)
         self._lease_s = lease_s
@@ -98,7 +104,7 @@ class GroupMember:
         """One look: be alive, see who else is, and move towards the fair share."""
         await self._register()
         self._running = {partition: one for partition, one in self._running.items() if not one.task.done()}
-        share = fair_share(self._name, list(self._live), self.partitions)
+        share = fair_share(self._name, list(self._live), self._partitions())
         if len(self._running) > share:
             self._hand_over(len(self._running) - share)
         elif len(self._running) < share:
@@ -115,10 +121,11 @@ class GroupMember:
 
     async def _take(self, most: int) -> None:
         """Start consuming up to `most` partitions: those of an earlier life of this name first, then free ones."""
-        for partition in range(self.partitions):
+        partitions = self._partitions()
+        for partition in range(partitions):
             await self._leases.declare(partition)
         candidates = [*await self._leases.held_by(self._name), *await self._leases.free()]
-        wanted = [one for one in dict.fromkeys(candidates) if one < self.partitions and one not in self._running]
+        wanted = [one for one in dict.fromkeys(candidates) if one < partitions and one not in self._running]
         for partition in wanted[:most]:
             worker = self._make(partition, self._name)
             task = asyncio.create_task(worker.run(), name=f"{self._name} partition {partition}")

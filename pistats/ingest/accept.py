@@ -9,13 +9,16 @@ events that came without an id would be counted twice. So the answer is 202, and
 `rejected` with the reason `unavailable` and the `event_id` to send them again under: that id makes the repetition
 harmless, even if the failed append reached the log after all. No acknowledged event is lost, none is counted twice.
 
+**When the number of partitions changes** while a request is on its way, what a partition no longer stores goes to
+where the newer topology says, within the same time. For a dedupe window after a change, the partitions that stored a
+visitor's events before are asked first, so that an id stored before the change is not stored again after it.
+
 **The limit of it**: an event without an id or visitor id of its own cannot be recognised when the client repeats it
 after a 503 or a broken connection. Senders that repeat have to give both.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import orjson
@@ -23,12 +26,14 @@ import orjson
 from pistats.clock import Clock, now_ms
 from pistats.errors import OverloadedError
 from pistats.identity import bucket_of, event_key, partition_of
-from pistats.ingest.batcher import MicroBatcher, size_bytes
+from pistats.ingest.batcher import MovedError, size_bytes
 from pistats.ingest.event import Event
 from pistats.ingest.parse import Parsed, parse
+from pistats.ingest.placement import Outcome, Placement, Share, joined
 from pistats.ingest.problem import ORIGIN_NOT_ALLOWED, UNKNOWN_KEY, ProblemError
 from pistats.ingest.reason import Reason, Rejected
 from pistats.ingest.record import RequestRecords, new_event_ids
+from pistats.ingest.routes import Route, Router
 from pistats.ingest.salts import DailySalts
 from pistats.ingest.site_cache import KnownSite, SiteCache
 from pistats.settings import IngestSettings
@@ -63,16 +68,6 @@ class IngestAnswer(NamedTuple):
         return orjson.dumps({"accepted": self.accepted, "duplicates": self.duplicates, "rejected": rejected})
 
 
-@dataclass(slots=True)
-class Share:
-    """What one partition gets of a request."""
-
-    keys: list[bytes] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    """Of each event in `Parsed.events`."""
-
-
 class Ingest:
     """Accepts requests for all sites. One per process; its parts are injected and it owns none of them."""
 
@@ -80,7 +75,7 @@ class Ingest:
         self,
         sites: SiteCache,
         salts: DailySalts,
-        partitions: Sequence[MicroBatcher],
+        router: Router,
         settings: IngestSettings,
         clock: Clock = now_ms,
         event_ids: Callable[[int], list[str]] = new_event_ids,
@@ -93,7 +88,7 @@ class Ingest:
         """
         self._sites = sites
         self._salts = salts
-        self._partitions = partitions
+        self._router = router
         self._settings = settings
         self._clock = clock
         self._event_ids = event_ids
@@ -111,18 +106,22 @@ class Ingest:
             site = await self._authorised(request)
             parsed = parse(await request.read_body(), self._settings)
             received_time = self._clock()
-            shares = await self._shares(site, request, parsed, received_time)
-            return await self._store(shares, parsed)
+            route = self._router.route
+            shares = await self._shares(route, site, request, parsed, received_time)
+            if route.asks_first(received_time):
+                return await self._ask_and_store(route, site, shares, parsed)
+            return await self._store(route, site, shares, parsed)
         finally:
             self._pending_requests -= 1
 
     def start(self) -> None:
-        """Begin to keep the sites fresh. Needs a running event loop; may be called again."""
+        """Begin to keep the sites and the topology fresh. Needs a running event loop; may be called again."""
         self._sites.start()
+        self._router.start()
 
     async def close(self) -> None:
         """Wait for the appends under way, then stop."""
-        await asyncio.gather(*(partition.close() for partition in self._partitions))
+        await self._router.close()
         await self._sites.close()
 
     def _enter(self) -> None:
@@ -149,7 +148,7 @@ class Ingest:
         return site
 
     async def _shares(
-        self, site: KnownSite, request: IngestRequest, parsed: Parsed, received_time: int
+        self, route: Route, site: KnownSite, request: IngestRequest, parsed: Parsed, received_time: int
     ) -> dict[int, Share]:
         """The records of the request, by partition."""
         events = parsed.events
@@ -159,10 +158,11 @@ class Ingest:
         agent = request.user_agent
         agent = None if agent is None or self._is_http_library(agent) else agent
         records = RequestRecords(site, received_time, parsed.sent_at, request.ip, agent, salt)
+        partitions = route.topology.partitions
         shares: dict[int, Share] = {}
         for position, event in enumerate(events):
             payload = records.write(event)
-            partition = partition_of(bucket_of(site.name, event["visitor_id"] or ""), len(self._partitions))
+            partition = partition_of(bucket_of(site.name, event["visitor_id"] or ""), partitions)
             share = shares.get(partition)
             if share is None:
                 share = shares[partition] = Share()
@@ -178,34 +178,57 @@ class Ingest:
             for event, event_id in zip(without, self._event_ids(len(without)), strict=True):
                 event["event_id"] = event_id
 
-    async def _store(self, shares: dict[int, Share], parsed: Parsed) -> IngestAnswer:
+    async def _store(self, route: Route, site: KnownSite, shares: dict[int, Share], parsed: Parsed) -> IngestAnswer:
         """Append every share. All partitions are asked for room before the first one gets anything."""
         for partition, share in shares.items():
-            self._partitions[partition].check_room(size_bytes(share.payloads))
-        stored = [self._partitions[partition].submit(share.keys, share.payloads) for partition, share in shares.items()]
+            route.homes[partition].check_room(size_bytes(share.payloads))
+        deadline = self._deadline()
+        stored = [
+            route.homes[partition].submit(share.keys, share.payloads, deadline) for partition, share in shares.items()
+        ]
+        outcomes: Sequence[Outcome]
         if len(stored) == 1:
-            duplicates = len(await stored[0])
-            return IngestAnswer(len(parsed.events) - duplicates, duplicates, parsed.rejected)
-        outcomes = await asyncio.gather(*stored, return_exceptions=True)
-        return _combine(list(shares.values()), outcomes, parsed)
-
-
-def _combine(
-    shares: Sequence[Share], outcomes: Sequence[Sequence[int] | BaseException], parsed: Parsed
-) -> IngestAnswer:
-    """The answer when several partitions took part. Raises the failure when none of them stored anything."""
-    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    if failures and len(failures) == len(shares):
-        raise failures[0]
-    accepted = duplicates = 0
-    rejected = list(parsed.rejected)
-    for share, outcome in zip(shares, outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            rejected += (_not_stored(parsed, position) for position in share.positions)
+            try:
+                duplicates = len(await stored[0])
+            except MovedError as moved:
+                outcomes = [moved]
+            else:
+                return IngestAnswer(len(parsed.events) - duplicates, duplicates, parsed.rejected)
         else:
-            duplicates += len(outcome)
-            accepted += len(share.keys) - len(outcome)
-    return IngestAnswer(accepted, duplicates, sorted(rejected, key=lambda entry: entry.index))
+            outcomes = await asyncio.gather(*stored, return_exceptions=True)
+        placement = self._placement(site, parsed, deadline)
+        moved_records = placement.take_in(shares.values(), outcomes)
+        if moved_records.keys:
+            await placement.follow(route, moved_records)
+        return _answer(placement, parsed)
+
+    async def _ask_and_store(
+        self, route: Route, site: KnownSite, shares: dict[int, Share], parsed: Parsed
+    ) -> IngestAnswer:
+        """The same after a change of the layout: former homes are asked first what they have."""
+        placement = self._placement(site, parsed, self._deadline())
+        await placement.store(route, joined(shares.values()))
+        return _answer(placement, parsed)
+
+    def _deadline(self) -> float:
+        """By when a request that begins to be stored now is stored or has failed, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self._settings.append_timeout_s
+
+    def _placement(self, site: KnownSite, parsed: Parsed, deadline: float) -> Placement:
+        events = parsed.events
+        return Placement(
+            self._router, lambda position: bucket_of(site.name, events[position]["visitor_id"] or ""), deadline
+        )
+
+
+def _answer(placement: Placement, parsed: Parsed) -> IngestAnswer:
+    """The answer when several appends took part. Raises the failure when none of them stored anything."""
+    if placement.failures and not placement.accepted and not placement.duplicates:
+        raise placement.failures[0][1]
+    rejected = list(parsed.rejected)
+    for share, _ in placement.failures:
+        rejected += (_not_stored(parsed, position) for position in share.positions)
+    return IngestAnswer(placement.accepted, placement.duplicates, sorted(rejected, key=lambda entry: entry.index))
 
 
 def _not_stored(parsed: Parsed, position: int) -> Rejected:

@@ -24,6 +24,17 @@ MIN_ATTEMPT_S = 1.0
 """A batch whose deadline is near still gets one honest attempt."""
 
 
+class MovedError(RetryableError):
+    """The partition no longer stores some of these records: they belong where a newer topology says."""
+
+    def __init__(self, duplicates: Sequence[int], moved: Sequence[int]) -> None:
+        super().__init__("The number of partitions has changed. Send the events again.")
+        self.duplicates = duplicates
+        """Indexes into the submission of what had been stored before."""
+        self.moved = moved
+        """Indexes of what is not stored. Everything else is, by this very submission."""
+
+
 class Submission:
     """Records of one request for one partition. `stored` gives the indexes of those that had been stored before."""
 
@@ -51,6 +62,9 @@ class MicroBatcher:
     to answer), the same batch with the same id is appended again, until the oldest of its submissions has waited
     `append_timeout_s`; then all of them fail with UnavailableError. Whether a batch that failed so was stored is not
     known: event ids make a repetition harmless.
+
+    All batches are of one layout. Once that is over, submissions with records that the partition doesn't have fail with
+    MovedError.
     """
 
     def __init__(
@@ -60,6 +74,7 @@ class MicroBatcher:
         settings: IngestSettings,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
         new_batch_id: Callable[[], bytes] = lambda: os.urandom(BATCH_ID_BYTES),
+        layout: int = 0,
     ) -> None:
         self.partition = partition
         self.pending_bytes = 0
@@ -67,6 +82,7 @@ class MicroBatcher:
         self._settings = settings
         self._retry = retry
         self._new_batch_id = new_batch_id
+        self._layout = layout
         self._queue: deque[Submission] = deque()
         self._writer: asyncio.Task[None] | None = None
 
@@ -80,14 +96,19 @@ class MicroBatcher:
                 f"{self.pending_bytes} bytes are waiting to be stored in partition {self.partition}: send again later."
             )
 
-    def submit(self, keys: list[bytes], payloads: list[bytes]) -> asyncio.Future[Sequence[int]]:
+    def submit(
+        self, keys: list[bytes], payloads: list[bytes], deadline: float | None = None
+    ) -> asyncio.Future[Sequence[int]]:
         """Queue records; the future ends when they are durable, with the indexes of duplicates among them.
 
-        Raises OverloadedError, with nothing queued. Cancelling the future does not stop the append.
+        `deadline`: by the event loop's clock; None: `append_timeout_s` from now. Raises OverloadedError, with nothing
+        queued. Cancelling the future does not stop the append.
         """
         self.check_room(size_bytes(payloads))
         loop = asyncio.get_running_loop()
-        submission = Submission(keys, payloads, loop.time() + self._settings.append_timeout_s, loop.create_future())
+        if deadline is None:
+            deadline = loop.time() + self._settings.append_timeout_s
+        submission = Submission(keys, payloads, deadline, loop.create_future())
         self.pending_bytes += submission.size_bytes
         self._queue.append(submission)
         if self._writer is None:
@@ -112,7 +133,7 @@ class MicroBatcher:
     async def _write(self, submissions: list[Submission]) -> None:
         keys = [key for submission in submissions for key in submission.keys]
         payloads = [payload for submission in submissions for payload in submission.payloads]
-        batch = Batch(self._new_batch_id(), keys, payloads)
+        batch = Batch(self._new_batch_id(), keys, payloads, self._layout)
         try:
             appended = await self._append_until(batch, submissions[0].deadline)
         except BaseException as error:
@@ -121,7 +142,10 @@ class MicroBatcher:
             if not isinstance(error, Exception):
                 raise
         else:
-            self._succeed(submissions, appended.duplicates)
+            if appended.moved:
+                self._turn_away(submissions, appended)
+            else:
+                self._succeed(submissions, appended.duplicates)
 
     async def _append_until(self, batch: Batch, deadline: float) -> Appended:
         loop = asyncio.get_running_loop()
@@ -157,7 +181,7 @@ class MicroBatcher:
             taken.append(submission)
         return taken
 
-    def _succeed(self, submissions: list[Submission], duplicates: list[int]) -> None:
+    def _succeed(self, submissions: list[Submission], duplicates: Sequence[int]) -> None:
         found: list[Sequence[int]] = [()] * len(submissions)
         if duplicates:
             found = _by_submission(submissions, duplicates)
@@ -165,6 +189,15 @@ class MicroBatcher:
             self.pending_bytes -= submission.size_bytes
             if not submission.stored.done():
                 submission.stored.set_result(indexes)
+
+    def _turn_away(self, submissions: list[Submission], appended: Appended) -> None:
+        duplicates = _by_submission(submissions, appended.duplicates)
+        moved = _by_submission(submissions, appended.moved)
+        for submission, known, elsewhere in zip(submissions, duplicates, moved, strict=True):
+            if elsewhere:
+                self._fail([submission], MovedError(known, elsewhere))
+            else:
+                self._succeed([submission], known)
 
     def _fail(self, submissions: list[Submission], error: BaseException) -> None:
         for submission in submissions:
@@ -174,7 +207,7 @@ class MicroBatcher:
                 submission.stored.exception()  # marks it as seen: its request may be gone
 
 
-def _by_submission(submissions: list[Submission], duplicates: list[int]) -> list[Sequence[int]]:
+def _by_submission(submissions: list[Submission], duplicates: Sequence[int]) -> list[Sequence[int]]:
     """Indexes into the batch, as indexes into each submission."""
     starts = list(accumulate((len(submission.keys) for submission in submissions), initial=0))
     found: list[list[int]] = [[] for _ in submissions]

@@ -11,11 +11,14 @@ import pytest
 from pistats.ingest.accept import Ingest
 from pistats.ingest.batcher import MicroBatcher
 from pistats.ingest.retry import RetryPolicy
+from pistats.ingest.routes import Router
 from pistats.ingest.salts import DailySalts
 from pistats.ingest.site_cache import SiteCache
 from pistats.settings import IngestSettings, Settings
 from pistats.sites import Site, hash_key
 from pistats.stream.batch import Appended, Batch
+from pistats.topology import Topology
+from pistats.topology_cache import TopologyCache
 from serve_app.ingest_asgi import IngestApp
 
 KEY = "pw_open"
@@ -151,13 +154,22 @@ async def make_endpoint() -> AsyncIterator[MakeEndpoint]:
             return SITES
 
         retry = RetryPolicy(0.001, 0.002)
-        batchers = [MicroBatcher(n, log.append, settings.ingest, retry) for n, log in enumerate(logs)]
+        topology = Topology(partitions)
+
+        async def load_topology() -> Topology:
+            return topology
+
+        router = Router(
+            TopologyCache(load_topology, topology),
+            lambda n, layout: MicroBatcher(n, logs[n].append, settings.ingest, retry, layout=layout),
+            settings.stream.dedupe_window_s,
+        )
         now = lambda: clock[0]  # noqa: E731
         sites = SiteCache(load, settings.ingest.site_refresh_s)
         ingest = Ingest(
             sites,
             DailySalts(FixedSalts()),
-            batchers,
+            router,
             settings.ingest,
             now,
             is_http_library=lambda agent: agent.startswith("curl/"),

@@ -333,7 +333,7 @@ async def test_a_full_partition_answers_429_before_any_partition_gets_anything(m
     endpoint = make_endpoint(max_pending_bytes=1_000_000)
     endpoint.logs[0].gate.clear()
     held = [asyncio.create_task(endpoint.post(events(850, title="t" * 500))) for _ in range(3)]
-    blocked, other = endpoint.ingest._partitions
+    blocked, other = endpoint.ingest._router.route.homes
     await endpoint.until(lambda: blocked.pending_bytes > 750_000 and not other.pending_bytes)
     stored = len(endpoint.logs[1].records)
 
