@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 BUCKETS = 64
@@ -68,7 +68,7 @@ class StreamSettings(Section):
     log_retention_bytes: int = Field(
         20_000_000_000,
         ge=1_000_000,
-        description="Upper bound on disk per partition in bytes, oldest segments go first.",
+        description="Upper bound on disk per partition in bytes; the oldest segments go first, with their ids.",
     )
     segment_bytes: int = Field(
         64_000_000, ge=4_096, description="Size at which a log segment is sealed, in bytes: the unit of trimming."
@@ -173,6 +173,16 @@ class Settings(BaseSettings):
     consumers: ConsumerSettings = ConsumerSettings()
     live: LiveSettings = LiveSettings()
     dashboard: DashboardSettings = DashboardSettings()
+
+    @model_validator(mode="after")
+    def _keep_what_dedupe_needs(self) -> "Settings":
+        kept_s, window_s = self.stream.log_retention_s, self.stream.dedupe_window_s
+        if kept_s < window_s:
+            raise ValueError(
+                f"stream.log_retention_s ({kept_s}) is shorter than stream.dedupe_window_s ({window_s}): an id is "
+                "remembered only while its record is kept. Raise the first or lower the second."
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -21,6 +21,10 @@ Hold = Callable[[int, int], Awaitable[int | None]]
 HELD_PAUSE_S = 0.1
 """Before records that wait for other partitions are looked at again: a change of the layout is over in seconds."""
 
+RANGE_BYTES = 8_000_000
+"""Uncompressed bytes after which a range is full, and one frame more: the largest events allowed would make a commit of
+160 MB otherwise, which MongoDB does not take in time."""
+
 IDLE_WAIT_S = 1.0
 """One long poll without records. Bounds how long a stop or a hand-over waits, and is the beat of the check mark."""
 
@@ -54,6 +58,7 @@ class RecordRange:
 class _Run:
     append_time: int
     payloads: list[bytes]
+    size_bytes: int
 
 
 class PartitionReader:
@@ -75,13 +80,15 @@ class PartitionReader:
         self._offset = offset  # of the first record not yet handed out
         self._next = offset  # where to fetch
         self._end = offset
-        self._max_events = max_events
+        self.max_events = max_events
+        """Records of one range at most; may be changed between two calls of `next`."""
         self._flush_interval_s = flush_interval_s
         self._idle_wait_s = idle_wait_s
         self._hold = hold
         self._layout = 0  # the highest that a fetch has shown
         self._waiting: deque[_Run] = deque()
         self._waiting_events = 0
+        self._waiting_bytes = 0
 
     @property
     def end_offset(self) -> int:
@@ -103,17 +110,21 @@ class PartitionReader:
             await self._poll(self._idle_wait_s)
         if self._waiting_events == 0:
             return None
-        if self._waiting_events < self._max_events and self._next >= self._end:
+        if self._has_room() and self._next >= self._end:
             # One sleep and one fetch, instead of a call for every few records that trickle in.
             await asyncio.sleep(self._flush_interval_s)
             await self._poll(0)
-        while self._waiting_events < self._max_events and self._next < self._end:
+        while self._has_room() and self._next < self._end:
             await self._poll(0)
         held_from = None if self._hold is None else await self._hold(self._offset, self._layout)
         if held_from is not None and held_from <= self._offset:
             await asyncio.sleep(HELD_PAUSE_S)
             return None
-        return self._take(self._max_events if held_from is None else min(self._max_events, held_from - self._offset))
+        return self._take(self.max_events if held_from is None else min(self.max_events, held_from - self._offset))
+
+    def _has_room(self) -> bool:
+        """Whether what waits is less than a full range."""
+        return self._waiting_events < self.max_events and self._waiting_bytes < RANGE_BYTES
 
     async def _poll(self, wait_s: float) -> None:
         fetched = await self._fetch(self._partition, self._next, FETCH_BYTES, wait_s)
@@ -133,19 +144,26 @@ class PartitionReader:
             )
         if seen < len(content.payloads):
             payloads = content.payloads[seen:]
-            self._waiting.append(_Run(content.append_time, payloads))
-            self._waiting_events += len(payloads)
+            self._wait(_Run(content.append_time, payloads, sum(map(len, payloads))))
             self._next += len(payloads)
+
+    def _wait(self, run: _Run, *, first: bool = False) -> None:
+        (self._waiting.appendleft if first else self._waiting.append)(run)
+        self._waiting_events += len(run.payloads)
+        self._waiting_bytes += run.size_bytes
 
     def _take(self, most: int) -> RecordRange:
         first, payloads, times = self._offset, list[bytes](), list[tuple[int, int]]()
-        while self._waiting and (room := most - len(payloads)) > 0:
+        size_bytes = 0
+        while self._waiting and len(payloads) < most and size_bytes < RANGE_BYTES:
             run = self._waiting.popleft()
-            if len(run.payloads) > room:
-                self._waiting.appendleft(_Run(run.append_time, run.payloads[room:]))
-                run = _Run(run.append_time, run.payloads[:room])
-            payloads += run.payloads
-            times.append((run.append_time, len(run.payloads)))
+            self._waiting_events -= len(run.payloads)
+            self._waiting_bytes -= run.size_bytes
+            taken, left = run.payloads[: most - len(payloads)], run.payloads[most - len(payloads) :]
+            if left:
+                self._wait(_Run(run.append_time, left, sum(map(len, left))), first=True)
+            payloads += taken
+            times.append((run.append_time, len(taken)))
+            size_bytes += run.size_bytes
         self._offset += len(payloads)
-        self._waiting_events -= len(payloads)
         return RecordRange(first, payloads, times, caught_up=not self._waiting and self._offset >= self._end)

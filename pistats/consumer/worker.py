@@ -84,6 +84,8 @@ class PartitionConsumer:
         # Shorter than the lease, so that an answer that doesn't come is looked into while the lease may still hold.
         self._committer = Committer(database, self._leases, timeout_s=consumers.lease_s / 2)
         self._stopping = asyncio.Event()
+        self._range_events = consumers.max_batch_events
+        """Halved by every failure, doubled by every commit: what is too much for MongoDB gets smaller."""
         self._status = WorkerStatus(partition, 0, None, 0, 0, 0, 0, 0, None)
 
     @property
@@ -123,7 +125,7 @@ class PartitionConsumer:
             self._fetch,
             self._partition,
             offset,
-            max_events=self._consumers.max_batch_events,
+            max_events=self._range_events,
             flush_interval_s=self._consumers.flush_interval_s,
             # An idle consumer renews its lease between polls.
             idle_wait_s=min(IDLE_WAIT_S, self._consumers.lease_s / 4),
@@ -137,6 +139,8 @@ class PartitionConsumer:
                 await self._leases.renew(lease, fields={"checked_at": "$$NOW", "caught_up": reader.is_empty})
             else:
                 await self._flush(lease, records, projection)
+                self._range_events = min(2 * self._range_events, self._consumers.max_batch_events)
+                reader.max_events = self._range_events
             self._note(end_offset=reader.end_offset)
 
     async def _checkpoint(self, lease: Lease) -> int:
@@ -177,6 +181,7 @@ class PartitionConsumer:
             log.warning("partition %s, consumer %s: %s", self._partition, self._owner, error)
         else:
             log.exception("partition %s, consumer %s: unexpected", self._partition, self._owner)
+        self._range_events = max(1, self._range_events // 2)
         self._note(failures=self._status.failures + 1, last_error=f"{type(error).__name__}: {error}")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), self._consumers.pause_before_retry_s)

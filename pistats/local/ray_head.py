@@ -70,8 +70,10 @@ def ray_token(data: Path) -> Path:
     """The file with this system's Ray token, made on first use. Whoever can read it can run code in the system."""
     path = data.resolve() / "ray.token"
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
+        staged = path.with_suffix(".new")  # a start that is killed here leaves no empty token behind
+        staged.touch(mode=0o600)
+        staged.write_text(secrets.token_hex(32))
+        staged.replace(path)
     return path
 
 

@@ -189,9 +189,13 @@
       const final = [400, 401, 403, 413].includes(status)
       if (status == 202 || final) {
         failures = 0
-        for (const name of batch) delete store[name]
         const text = await answer.text()
-        if (final || JSON.parse(text).rejected.length) console.warn('pistats: events dropped', status, text)
+        const rejected = final ? [] : JSON.parse(text).rejected
+        // Their partition did not answer in time: they stay in the queue, and go again under the same ids.
+        const again = rejected.filter((one) => one.reason == 'unavailable').map((one) => one.index)
+        batch.forEach((name, index) => again.includes(index) || delete store[name])
+        if (final || rejected.length > again.length) console.warn('pistats: events dropped', status, text)
+        if (again.length) throw status
       } else {
         const seconds = +answer.headers.get('retry-after')
         if (seconds > 0) put(WAIT, Date.now() + Math.min(seconds * 1000, MAX_WAIT_MS))

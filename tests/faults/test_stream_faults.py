@@ -214,14 +214,18 @@ def drop_database(uri: str, name: str) -> None:
     client.close()
 
 
-def can_inject() -> bool:
+@pytest.fixture
+def strace() -> None:
+    """A strace that may trace. Missing: skipped on a developer's machine, a failure in CI."""
     if shutil.which("strace") is None:
-        return False
+        reason = "No strace on this machine: install the package `strace`"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     tried = subprocess.run(["strace", "-e", "inject=getppid:error=EIO", "true"], capture_output=True, check=False)
-    return tried.returncode == 0
+    if tried.returncode != 0:
+        pytest.skip("this machine gives no right to trace")
 
 
-@pytest.mark.skipif(not can_inject(), reason="needs strace and the right to trace")
+@pytest.mark.usefixtures("strace")
 @pytest.mark.parametrize("failing", [2, 4])
 def test_after_a_failed_sync_nothing_is_acknowledged(tmp_path: Path, writers: list[Writer], failing: int):
     # given a disk whose n-th fdatasync fails with EIO

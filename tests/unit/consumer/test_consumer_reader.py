@@ -127,3 +127,18 @@ async def test_a_range_ends_where_records_have_to_wait() -> None:
     assert [one and one.payloads for one in ranges] == [[b"a", b"b"], None, None, [b"c"]]
     assert [one and one.caught_up for one in ranges] == [False, None, None, True]
     assert asked == [(0, 7), (2, 7), (2, 7), (2, 7)]
+
+
+async def test_a_range_is_full_of_bytes_before_it_is_full_of_events() -> None:
+    log = Log()
+    for _ in range(30):
+        log.append(*[b"x" * 30_000] * 20)  # 600 kB a frame, 18 MB in all
+    reader = reader_of(log, max_events=5_000)
+
+    ranges = []
+    while (records := await reader.next()) is not None:
+        ranges.append(records)
+
+    assert [len(one.payloads) for one in ranges] == [280, 280, 40]
+    assert [one.first_offset for one in ranges] == [0, 280, 560]
+    assert ranges[-1].caught_up
