@@ -59,8 +59,8 @@ class ConsumerActor:
         )
 
     async def _start(self, partition: int) -> int:
-        """A group that has consumed nothing begins with the oldest record that is still there."""
-        return await self._client(partition).resolve("trim-horizon")
+        """Where a group that has consumed nothing begins."""
+        return await self._client(partition).resolve(self._settings.consumers.start_position)
 
     async def _fetch(self, partition: int, offset: int, max_bytes: int, wait_s: float) -> Fetched:
         return await self._client(partition).fetch(offset, max_bytes, wait_s)

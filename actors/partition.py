@@ -5,19 +5,18 @@ import logging
 import os
 
 import ray
-from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from actors.logs import log_to_ray
 from pistats.clock import now_ms
-from pistats.errors import UnavailableError
-from pistats.mongo.client import connect
+from pistats.errors import CorruptionError, UnavailableError
+from pistats.mongo.client import connect, connect_blocking
 from pistats.settings import Settings
 from pistats.stream.batch import Appended, Batch, Fetched
 from pistats.stream.file_log import FileLog
 from pistats.stream.log import StreamLog, Trimmed
 from pistats.stream.mongo_log import MongoLog
-from pistats.stream.partition import PartitionStatus, StreamPartition
+from pistats.stream.partition import DamagedPartition, PartitionStatus, StreamPartition
 from pistats.topology import load_topology
 
 APPEND_CALLS = 64
@@ -38,11 +37,18 @@ class PartitionActor:
 
     async def __init__(self, partition: int, settings: Settings, mongodb_uri: str) -> None:  # type: ignore[misc]
         log_to_ray()
-        stored = await asyncio.to_thread(_open_log, partition, settings, mongodb_uri)
+        self._partition: StreamPartition | DamagedPartition
+        try:
+            stored = await asyncio.to_thread(_open_log, partition, settings, mongodb_uri)
+        except CorruptionError as error:
+            # Stay, and say so: a new process would find the same, again and again.
+            log.exception("partition %d is damaged and takes nothing", partition)
+            self._partition = DamagedPartition(partition, settings.stream.log, str(error))
+            return
         # After the log is ours: a seal that we don't read of here finds the former owner fenced.
         layout = await _layout(settings, mongodb_uri)
         self._partition = StreamPartition(partition, stored, settings.stream, now_ms, layout)
-        self._end = asyncio.create_task(self._end_when_stopped())
+        self._end = asyncio.create_task(self._end_when_stopped(self._partition))
 
     @ray.method(concurrency_group="append")
     async def append(self, batch: Batch) -> Appended:
@@ -70,14 +76,14 @@ class PartitionActor:
         return self._partition.status()
 
     @ray.method(concurrency_group="admin")
-    async def trim(self, floor_offset: int) -> Trimmed:
-        """Remove what the retention lets go below `floor_offset`, the slowest checkpoint."""
-        return await self._partition.trim(floor_offset)
+    async def trim(self, floor_offset: int, force: bool) -> Trimmed:
+        """Remove what the retention lets go below `floor_offset`, the slowest checkpoint, unless forced."""
+        return await self._partition.trim(floor_offset, force=force)
 
-    async def _end_when_stopped(self) -> None:
+    async def _end_when_stopped(self, partition: StreamPartition) -> None:
         """A log in doubt is not argued with: end the process, so that the next one reads what is really there."""
-        await self._partition.stopped.wait()
-        log.error("ending this process: %s", self._partition.status().stopped_reason)
+        await partition.stopped.wait()
+        log.error("ending this process: %s", partition.status().stopped_reason)
         await asyncio.sleep(0.1)  # the callers get their answers first
         os._exit(LOG_STOPPED_EXIT)
 
@@ -99,5 +105,5 @@ async def _layout(settings: Settings, mongodb_uri: str) -> int:
 def _open_log(partition: int, settings: Settings, mongodb_uri: str) -> StreamLog:
     """The log that the settings name, taken over from any writer before. Blocking: it recovers."""
     if settings.stream.log == "mongo":
-        return MongoLog.open(MongoClient(mongodb_uri), settings.database(), partition, settings.stream)
+        return MongoLog.open(connect_blocking(mongodb_uri), settings.database(), partition, settings.stream)
     return FileLog.open(settings.data / "stream" / f"partition-{partition:03d}", partition, settings.stream)

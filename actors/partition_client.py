@@ -28,33 +28,35 @@ class PartitionClient:
 
     async def append(self, batch: Batch) -> Appended:
         """Durable when it returns. Raises UnavailableError when the outcome is unknown: repeat the same batch."""
-        return await self._answer("append", self._actor().append.remote(batch), CALL_TIMEOUT_S)
+        return await self._answer("append", (await self._actor()).append.remote(batch), CALL_TIMEOUT_S)
 
     async def fetch(self, offset: int, max_bytes: int, wait_s: float) -> Fetched:
         """Frames from `offset` on, after at most `wait_s`."""
-        call = self._actor().fetch.remote(offset, max_bytes, wait_s)
+        call = (await self._actor()).fetch.remote(offset, max_bytes, wait_s)
         return await self._answer("fetch", call, wait_s + CALL_TIMEOUT_S)
 
     async def status(self) -> PartitionStatus:
         """Offsets, counts and health of the partition."""
-        return await self._answer("status", self._actor().status.remote(), CALL_TIMEOUT_S)
+        return await self._answer("status", (await self._actor()).status.remote(), CALL_TIMEOUT_S)
 
-    async def trim(self, floor_offset: int) -> Trimmed:
-        """Remove what the retention lets go below `floor_offset`. May be repeated."""
-        return await self._answer("trim", self._actor().trim.remote(floor_offset), CALL_TIMEOUT_S)
+    async def trim(self, floor_offset: int, *, force: bool = False) -> Trimmed:
+        """Remove what the retention lets go below `floor_offset`, or beyond it if forced. May be repeated."""
+        return await self._answer("trim", (await self._actor()).trim.remote(floor_offset, force), CALL_TIMEOUT_S)
 
     async def seal(self, layout: int) -> int:
         """Store nothing of an earlier layout any more; the end of the log then. May be repeated."""
-        return await self._answer("seal", self._actor().seal.remote(layout), CALL_TIMEOUT_S)
+        return await self._answer("seal", (await self._actor()).seal.remote(layout), CALL_TIMEOUT_S)
 
     async def resolve(self, position: str) -> int:
         """The offset that a position names now. Raises PositionError."""
-        return await self._answer("resolve", self._actor().resolve.remote(position), CALL_TIMEOUT_S)
+        return await self._answer("resolve", (await self._actor()).resolve.remote(position), CALL_TIMEOUT_S)
 
-    def _actor(self) -> Any:
+    async def _actor(self) -> Any:
         if self._handle is None:
+            name = partition_name(self.partition)
             try:
-                self._handle = ray.get_actor(partition_name(self.partition), namespace=NAMESPACE)
+                # In a thread: it asks the cluster, and nobody else should wait while that is away.
+                self._handle = await asyncio.to_thread(ray.get_actor, name, namespace=NAMESPACE)
             except ValueError as error:
                 raise self._unavailable("is not there yet") from error
         return self._handle

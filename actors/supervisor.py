@@ -14,6 +14,7 @@ from actors.names import NAMESPACE, SUPERVISOR, consumer_name, partition_name
 from actors.partition import ADMIN_CALLS, APPEND_CALLS, FETCH_CALLS, PartitionActor
 from actors.partition_client import PartitionClient
 from pistats.consumer.checkpoints import slowest_checkpoints
+from pistats.errors import PistatsError
 from pistats.local.ray_head import STREAM_LABEL
 from pistats.mongo.client import connect
 from pistats.resize import carry_out
@@ -98,7 +99,10 @@ class SupervisorActor:
         """Let go of records past their retention that every consumer group has consumed."""
         actors = self._topology.known.actors
         for partition, floor_offset in (await slowest_checkpoints(self._group, actors)).items():
-            await PartitionClient(partition).trim(floor_offset)
+            try:
+                await PartitionClient(partition).trim(floor_offset, force=self._settings.stream.trim_unconsumed)
+            except PistatsError as error:
+                log.warning("partition %d cannot be trimmed now: %s", partition, error)
 
 
 def find(name: str) -> Any | None:

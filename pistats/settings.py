@@ -70,6 +70,9 @@ class StreamSettings(Section):
         ge=1_000_000,
         description="Upper bound on disk per partition in bytes; the oldest segments go first, with their ids.",
     )
+    trim_unconsumed: bool = Field(
+        False, description="Let the retention remove records that a consumer group has not consumed yet. They are lost."
+    )
     segment_bytes: int = Field(
         64_000_000, ge=4_096, description="Size at which a log segment is sealed, in bytes: the unit of trimming."
     )
@@ -98,6 +101,11 @@ class IngestSettings(Section):
         ge=1,
         description="Requests waiting in an ingest replica before it says 429: above, waiting beats answering.",
     )
+    max_wait_s: float = Field(
+        5.0,
+        gt=0,
+        description="How long one write may take before more requests are refused: a restart takes 1 to 3 s.",
+    )
     batch_bytes: int = Field(1_000_000, ge=10_000, description="Most bytes of one append call.")
     append_timeout_s: float = Field(
         30.0, gt=0, description="How long a batch is retried across a partition's restart: a restart takes 1 to 15 s."
@@ -113,8 +121,11 @@ class ConsumerSettings(Section):
     """The pool that enriches and aggregates."""
 
     group: str = Field("live", pattern=r"^[a-z][a-z0-9-]{0,29}$", description="Consumer group that the readers show.")
+    start_position: str = Field(
+        "trim-horizon",
+        description="Where a group that has consumed nothing begins: `trim-horizon`, `latest`, `time:ISO`, `offset:N`.",
+    )
     min_consumers: int = Field(1, ge=1, description="Consumer processes at rest: one is enough for the seed's load.")
-    max_consumers: int = Field(2, ge=1, description="Consumer processes under lag: one per core.")
     flush_interval_s: float = Field(0.5, gt=0, description='Longest wait from fetch to commit: half of "live".')
     max_batch_events: int = Field(5_000, ge=1, description="Events of one commit and partition.")
     lease_s: float = Field(

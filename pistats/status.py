@@ -72,10 +72,21 @@ def system_report(
         _partition_report(number, status, checkpoints.get(number, {}), now) for number, status in enumerate(partitions)
     )
     consumers = tuple(
-        {"name": member["_id"], "alive": member["expires_at"] > now, "partitions": list(member.get("partitions", ()))}
+        {
+            "name": member["_id"],
+            "alive": member["expires_at"] > now,
+            "partitions": list(member.get("partitions", ())),
+            "errors": dict(member.get("errors", {})),
+        }
         for member in members
     )
     problems = tuple(f"partition {one.partition}: {problem}" for one in reports for problem in one.problems)
+    problems += tuple(
+        f"partition {partition}: {consumer['name']} cannot go on: {error}"
+        for consumer in consumers
+        if consumer["alive"]
+        for partition, error in consumer["errors"].items()
+    )
     if not any(consumer["alive"] for consumer in consumers):
         problems += ("no consumer is alive: the supervisor starts one within seconds, see the Ray logs if it doesn't",)
     return SystemReport(
@@ -134,6 +145,10 @@ def _problems(
     problems = []
     if log is None:
         problems.append("its log doesn't answer; it restarts by itself, see the Ray logs if it doesn't")
+    elif log.state != "open":
+        problems.append(f"its log has stopped: {log.stopped_reason}; run `pistats stream verify` on its directory")
+    elif log.refusing is not None:
+        problems.append(f"it takes no new events: {log.refusing}")
     offset = checkpoint.get("offset")
     if log is not None and offset is not None and offset < log.first_offset:
         problems.append(

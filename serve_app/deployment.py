@@ -42,7 +42,7 @@ def deploy_ingest(settings: Settings, mongodb_uri: str, topology: Topology) -> N
         max_ongoing_requests=most,
         max_queued_requests=most,
         ray_actor_options={"num_cpus": 0},
-        health_check_period_s=10,
+        health_check_period_s=2,
         graceful_shutdown_timeout_s=settings.ingest.append_timeout_s + 5,
     )(serve.ingress(ingest_builder(settings, mongodb_uri, topology))())
     serve.run(deployment.bind(), name=INGEST, route_prefix="/")
@@ -77,8 +77,8 @@ def ingest_builder(settings: Settings, mongodb_uri: str, topology: Topology) -> 
                 raise UnavailableError("The sites are not loaded yet.")
             for partition in range(layout.known.partitions):
                 state = await PartitionClient(partition).status()
-                if state.state != "open":
-                    raise UnavailableError(f"Partition {partition} is {state.state}.")
+                if state.state != "open" or state.refusing is not None:
+                    raise UnavailableError(f"Partition {partition} stores nothing now: see `pistats status`.")
 
         return IngestApp(ingest, ready, SCRIPT.read_bytes(), settings)
 

@@ -159,14 +159,17 @@ async def _tail(partition: int, position: str, limit: int | None, follow: bool, 
             if as_json:
                 print(orjson.dumps(line).decode())
             else:
-                console.print(
-                    f"{record.offset:>10}  {event.get('site')}  {event.get('name')}  {event.get('url', '')}",
-                    markup=False,
-                )
+                words = (f"{record.offset:>10}", event["site"], event["name"], event.get("url", ""))
+                console.print(_printable("  ".join(words)), markup=False)
         left = None if left is None else left - len(records)
         offset = max(offset, fetched.next_offset)
         if not follow and offset >= fetched.end_offset:
             return
+
+
+def _printable(text: str) -> str:
+    """Text of a stranger without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _line(partition: int, offset: int, append_time: int, event: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 BEAT_S = 1.0
 """Between two looks at the members. With a lease of 10 s, a dead member's partitions move within 12 s."""
 
+MAX_ERROR_CHARS = 500
+"""Of an error in a member's document: an exception may quote a whole event."""
+
 MakeWorker = Callable[[int, str], PartitionConsumer]
 """(partition, owner): a consumer that is not yet running."""
 
@@ -113,11 +116,24 @@ class GroupMember:
     async def _register(self) -> None:
         await self._members.update_one(
             {"_id": self._name},
-            [{"$set": {"expires_at": self._leases.expiry, "partitions": sorted(self._running)}}],
+            [
+                {
+                    "$set": {
+                        "expires_at": self._leases.expiry,
+                        "partitions": sorted(self._running),
+                        "errors": {"$literal": self._errors()},
+                    }
+                }
+            ],
             upsert=True,
         )
         alive = self._members.find({"$expr": {"$gt": ["$expires_at", "$$NOW"]}}, {"_id": 1})
         self._live = tuple(sorted([document["_id"] async for document in alive]))
+
+    def _errors(self) -> dict[str, str]:
+        """What stops each of its partitions now, for `pistats status`."""
+        found = {partition: running.worker.status.last_error for partition, running in self._running.items()}
+        return {str(partition): error[:MAX_ERROR_CHARS] for partition, error in found.items() if error is not None}
 
     async def _take(self, most: int) -> None:
         """Start consuming up to `most` partitions: those of an earlier life of this name first, then free ones."""

@@ -137,6 +137,7 @@ class PartitionConsumer:
             records = await reader.next()
             if records is None:
                 await self._leases.renew(lease, fields={"checked_at": "$$NOW", "caught_up": reader.is_empty})
+                self._note(last_error=None)
             else:
                 await self._flush(lease, records, projection)
                 self._range_events = min(2 * self._range_events, self._consumers.max_batch_events)

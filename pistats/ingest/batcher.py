@@ -85,6 +85,7 @@ class MicroBatcher:
         self._layout = layout
         self._queue: deque[Submission] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self._append_since: float | None = None
 
     def check_room(self, wanted_bytes: int) -> None:
         """Raise OverloadedError when `wanted_bytes` more cannot wait here.
@@ -95,6 +96,12 @@ class MicroBatcher:
             raise OverloadedError(
                 f"{self.pending_bytes} bytes are waiting to be stored in partition {self.partition}: send again later."
             )
+        if self._append_since is not None:
+            waited_s = asyncio.get_running_loop().time() - self._append_since
+            if waited_s > self._settings.max_wait_s:
+                raise OverloadedError(
+                    f"Partition {self.partition} has been busy with one write for {waited_s:.0f} s: send again later."
+                )
 
     def submit(
         self, keys: list[bytes], payloads: list[bytes], deadline: float | None = None
@@ -134,14 +141,17 @@ class MicroBatcher:
         keys = [key for submission in submissions for key in submission.keys]
         payloads = [payload for submission in submissions for payload in submission.payloads]
         batch = Batch(self._new_batch_id(), keys, payloads, self._layout)
+        self._append_since = asyncio.get_running_loop().time()
         try:
             appended = await self._append_until(batch, submissions[0].deadline)
         except BaseException as error:
+            self._append_since = None
             cancelled = isinstance(error, asyncio.CancelledError)
             self._fail(submissions, UnavailableError("This server is stopping: send again.") if cancelled else error)
             if not isinstance(error, Exception):
                 raise
         else:
+            self._append_since = None
             if appended.moved:
                 self._turn_away(submissions, appended)
             else:
@@ -149,14 +159,21 @@ class MicroBatcher:
 
     async def _append_until(self, batch: Batch, deadline: float) -> Appended:
         loop = asyncio.get_running_loop()
+        in_doubt = False
         for wait_s in self._retry.waits_s():
             try:
                 async with asyncio.timeout_at(max(deadline, loop.time() + MIN_ATTEMPT_S)):
                     return await self._append(batch)
-            except OverloadedError as error:
-                # A full disk or queue stays full for longer than a client should hang: let it come back.
-                raise UnavailableError(str(error), retry_after_s=error.retry_after_s) from error
             except (RetryableError, FencedError, TimeoutError) as error:
+                if isinstance(error, OverloadedError) and not in_doubt:
+                    # A full disk or queue stays full for longer than a client should hang: let it come back.
+                    log.warning("partition %d refused a batch of %d: %s", self.partition, len(batch.keys), error)
+                    raise UnavailableError(
+                        f"Partition {self.partition} has no room now. Nothing was stored: send the events again.",
+                        retry_after_s=error.retry_after_s,
+                    ) from error
+                # An earlier attempt may have been stored: only the same batch, again, finds out.
+                in_doubt = in_doubt or not isinstance(error, OverloadedError)
                 if loop.time() + wait_s >= deadline:
                     log.warning("partition %d: gave up a batch of %d: %s", self.partition, len(batch.keys), error)
                     raise UnavailableError(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 
 Document = dict[str, Any]
 
@@ -13,6 +13,17 @@ CONNECT_TIMEOUT_MS = 3_000
 SOCKET_TIMEOUT_MS = 30_000
 """Longer than any command of ours; without it, a connection whose peer vanished would hang for ever."""
 
+OPTIONS: dict[str, Any] = {
+    "appname": "pistats",
+    "tz_aware": True,
+    "w": "majority",
+    "retryWrites": True,
+    "retryReads": True,
+    "serverSelectionTimeoutMS": SERVER_SELECTION_TIMEOUT_MS,
+    "connectTimeoutMS": CONNECT_TIMEOUT_MS,
+    "socketTimeoutMS": SOCKET_TIMEOUT_MS,
+}
+
 
 def connect(uri: str) -> AsyncMongoClient[Document]:
     """A client that acknowledges a write only when a majority holds it, and gives every date with its time zone.
@@ -20,14 +31,9 @@ def connect(uri: str) -> AsyncMongoClient[Document]:
     No connection is made until the first command. The caller closes it: `await client.close()`.
     Options in `uri` win over ours, except the write concern: nothing here may be acknowledged and then rolled back.
     """
-    return AsyncMongoClient(
-        uri,
-        appname="pistats",
-        tz_aware=True,
-        w="majority",
-        retryWrites=True,
-        retryReads=True,
-        serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
-        connectTimeoutMS=CONNECT_TIMEOUT_MS,
-        socketTimeoutMS=SOCKET_TIMEOUT_MS,
-    )
+    return AsyncMongoClient(uri, **OPTIONS)
+
+
+def connect_blocking(uri: str) -> MongoClient[Document]:
+    """The same for threads that may wait: a writer of the log in MongoDB."""
+    return MongoClient(uri, **OPTIONS)

@@ -42,6 +42,7 @@ class FileLog(FramedLog):
         """Use `open`: this claims the partition and recovers it too."""
         self._directory, self._disk = directory, disk
         self._reader = SegmentReader(disk, directory)
+        self._no_space: str | None = None
         now = clock()
         disk.make_directory(directory)
         newest = max((found.epoch for found in segment_ids(disk, directory)), default=0)
@@ -126,6 +127,7 @@ class FileLog(FramedLog):
             # Never again: after a failed sync the kernel may call the lost pages clean.
             raise self._stop(f"syncing {self._active.name} failed: {error}") from error
         self._check_epoch()
+        self._no_space = None
         self._active.grow(header)
         self._segment_hashes.append(frame.hashes_of(encoded, header).copy())
         self._view = SegmentView(self._view.segments, self._active.length, header.end_offset)
@@ -144,6 +146,7 @@ class FileLog(FramedLog):
             raise self._stop(f"cutting a half-written frame off {self._active.name} failed: {error}") from error
 
     def _disk_full(self, error: OSError) -> OverloadedError:
+        self._no_space = str(error)
         return OverloadedError(
             f"no space for partition {self._partition} in {self._directory} ({error}): nothing of this group was "
             "stored. Free space; appends go on by themselves",
@@ -277,8 +280,16 @@ class FileLog(FramedLog):
             dedupe_ids=len(self._dedupe),
             dedupe_bytes=self._dedupe.memory_bytes,
             indexes_rebuilt=self._indexes_rebuilt,
+            refusing=self._refusing(),
             cut_bytes=self._cut_bytes,
         )
+
+    def _refusing(self) -> str | None:
+        try:
+            self._check_room()
+        except OverloadedError as error:
+            return str(error)
+        return self._no_space
 
     def close(self) -> None:
         """See `StreamLog.close`. The index that it leaves also proves later what the segment held."""

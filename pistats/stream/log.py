@@ -34,6 +34,8 @@ class LogStats:
     dedupe_bytes: int
     indexes_rebuilt: int
     """Index files that were missing or not what was written, at the start of this writer."""
+    refusing: str | None
+    """Why nothing new would be stored now, as a full disk; None: an append would be."""
     cut_bytes: int
     """Bytes of a torn last frame that the start of this writer left behind."""
 

@@ -323,6 +323,7 @@ class MongoLog(FramedLog):
             dedupe_ids=len(self._dedupe),
             dedupe_bytes=self._dedupe.memory_bytes,
             indexes_rebuilt=0,
+            refusing=None,
             cut_bytes=0,
         )
 

@@ -48,6 +48,8 @@ class PartitionStatus:
     dedupe_ids: int
     dedupe_bytes: int
     indexes_rebuilt: int
+    refusing: str | None
+    """Why an append of something new would be refused now; None: it would be stored."""
     cut_bytes: int
     held_back_segments: int
     """Segments past their retention that a consumer still needs, as of the last trim."""
@@ -264,6 +266,7 @@ class StreamPartition:
             dedupe_ids=stats.dedupe_ids,
             dedupe_bytes=stats.dedupe_bytes,
             indexes_rebuilt=stats.indexes_rebuilt,
+            refusing=stats.refusing,
             cut_bytes=stats.cut_bytes,
             held_back_segments=self._held_back_segments,
             started_time=self._started_time,
@@ -293,4 +296,59 @@ class StreamPartition:
         return LogStoppedError(
             f"partition {self._partition} has stopped ({reason}): try the same batch again, the next writer knows "
             "whether it is stored"
+        )
+
+
+class DamagedPartition:
+    """Stands in for a partition whose log cannot be opened: it takes nothing, and tells everyone why."""
+
+    def __init__(self, partition: int, log: Literal["file", "mongo"], reason: str) -> None:
+        self._partition, self._log, self._reason = partition, log, reason
+
+    async def append(self, *_: object) -> Appended:
+        raise self._error()
+
+    async def fetch(self, *_: object) -> Fetched:
+        raise self._error()
+
+    async def seal(self, *_: object) -> int:
+        raise self._error()
+
+    async def resolve(self, *_: object) -> int:
+        raise self._error()
+
+    async def trim(self, *_: object, force: bool = False) -> Trimmed:  # noqa: ARG002
+        raise self._error()
+
+    def status(self) -> PartitionStatus:
+        """Stopped, with the reason; the numbers are not known and stand at 0."""
+        return PartitionStatus(
+            partition=self._partition,
+            state="stopped",
+            stopped_reason=self._reason,
+            log=self._log,
+            epoch=0,
+            first_offset=0,
+            end_offset=0,
+            appended=0,
+            duplicates=0,
+            conflicting_duplicates=0,
+            pending_bytes=0,
+            segments=0,
+            bytes_on_disk=0,
+            oldest_append_time=None,
+            last_append_time=None,
+            dedupe_ids=0,
+            dedupe_bytes=0,
+            indexes_rebuilt=0,
+            refusing=self._reason,
+            cut_bytes=0,
+            held_back_segments=0,
+            started_time=0,
+        )
+
+    def _error(self) -> CorruptionError:
+        return CorruptionError(
+            f"partition {self._partition} is damaged and takes nothing: {self._reason}. Run `pistats stream verify` "
+            "on its directory, do what it says, and start again"
         )

@@ -79,12 +79,35 @@ async def test_a_full_partition_fails_the_batch_at_once_and_says_when_to_come_ba
     partition = Partition(OverloadedError("the disk is full", retry_after_s=10))
     batcher = make_batcher(partition)
 
-    with pytest.raises(UnavailableError, match="the disk is full") as failure:
+    with pytest.raises(UnavailableError, match="no room") as failure:
         await batcher.submit([b"k0"], [b"p0"])
 
     assert failure.value.retry_after_s == 10
     assert len(partition.appends) == 1
     assert batcher.pending_bytes == 0
+
+
+async def test_a_refusal_after_an_attempt_of_unknown_outcome_is_asked_again():
+    partition = Partition(UnavailableError("no answer"), OverloadedError("the disk is full"), [])
+    batcher = make_batcher(partition)
+
+    assert list(await batcher.submit([b"k0"], [b"p0"])) == []
+
+    assert partition.appends[0] == partition.appends[1] == partition.appends[2]
+
+
+async def test_behind_a_write_that_takes_too_long_nobody_has_to_wait():
+    partition = Partition(*[UnavailableError("slow")] * 100)
+    batcher = make_batcher(partition, max_wait_s=0.001, append_timeout_s=0.2)
+    slow = batcher.submit([b"k0"], [b"p0"])
+    await asyncio.sleep(0.02)
+
+    with pytest.raises(OverloadedError, match="busy with one write"):
+        batcher.submit([b"k1"], [b"p1"])
+
+    with pytest.raises(UnavailableError):
+        await slow
+    batcher.check_room(1)
 
 
 async def test_each_submission_gets_its_own_duplicates():

@@ -31,6 +31,7 @@ LOG = PartitionStatus(
     dedupe_ids=100,
     dedupe_bytes=1_400,
     indexes_rebuilt=0,
+    refusing=None,
     cut_bytes=0,
     held_back_segments=0,
     started_time=0,
@@ -107,3 +108,12 @@ def test_the_table_says_when_ids_came_again_with_another_body() -> None:
     _show(report(replace(LOG, conflicting_duplicates=1), checkpoint(100)), console)
 
     assert "2, 1 differ" in console.export_text()
+
+
+def test_why_a_log_or_a_consumer_cannot_go_on_is_said() -> None:
+    full = report(replace(LOG, refusing="the disk is 96% full"), checkpoint(100))
+    assert "takes no new events: the disk is 96% full" in full.problems[0]
+    stopped = report(replace(LOG, state="stopped", stopped_reason="a bad frame"), checkpoint(100))
+    assert "its log has stopped: a bad frame" in stopped.problems[0]
+    poisoned = report(LOG, checkpoint(100), members=({**MEMBER, "errors": {"0": "DocumentTooLarge: x"}},))
+    assert poisoned.problems == ("partition 0: consumer-live-0 cannot go on: DocumentTooLarge: x",)
