@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 
-import ray
 from pymongo.errors import PyMongoError
 
 from actors.logs import log_to_ray
@@ -19,11 +18,12 @@ from pistats.stream.mongo_log import MongoLog
 from pistats.stream.partition import DamagedPartition, PartitionStatus, StreamPartition
 from pistats.topology import load_topology
 
-APPEND_CALLS = 64
-"""Append calls under way at once. They share group commits, so this is plenty for many ingest replicas."""
-FETCH_CALLS = 64
-"""Long polls held open at once: one per consumer group and `stream tail`."""
-ADMIN_CALLS = 8
+CALLS = 1_000
+"""Calls under way at once: appends, which share group commits, and long polls, one per consumer group and reader.
+
+All in one event loop. Ray's concurrency groups give each group of an async actor a loop in a thread of its own: an
+append would not wake a `fetch` that waits in another loop, and nothing in `StreamPartition` is made for threads.
+"""
 TOPOLOGY_PAUSE_S = 0.5
 """Between two attempts to read the topology from a MongoDB that is away."""
 LOG_STOPPED_EXIT = 74
@@ -50,32 +50,26 @@ class PartitionActor:
         self._partition = StreamPartition(partition, stored, settings.stream, now_ms, layout)
         self._end = asyncio.create_task(self._end_when_stopped(self._partition))
 
-    @ray.method(concurrency_group="append")
     async def append(self, batch: Batch) -> Appended:
         """Durable when it returns. See `StreamPartition.append`."""
         return await self._partition.append(batch)
 
-    @ray.method(concurrency_group="fetch")
     async def fetch(self, offset: int, max_bytes: int, wait_s: float) -> Fetched:
         """Frames from `offset` on; waits up to `wait_s` for the first. See `StreamPartition.fetch`."""
         return await self._partition.fetch(offset, max_bytes, wait_s)
 
-    @ray.method(concurrency_group="admin")
     async def resolve(self, position: str) -> int:
         """The offset that a position names now. Raises PositionError."""
         return await self._partition.resolve(position)
 
-    @ray.method(concurrency_group="admin")
     async def seal(self, layout: int) -> int:
         """Store nothing of an earlier layout any more; the end of the log then. See `StreamPartition.seal`."""
         return await self._partition.seal(layout)
 
-    @ray.method(concurrency_group="admin")
     async def status(self) -> PartitionStatus:
         """The partition in numbers."""
         return self._partition.status()
 
-    @ray.method(concurrency_group="admin")
     async def trim(self, floor_offset: int, force: bool) -> Trimmed:
         """Remove what the retention lets go below `floor_offset`, the slowest checkpoint, unless forced."""
         return await self._partition.trim(floor_offset, force=force)

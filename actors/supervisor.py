@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 from actors.consumer import ConsumerActor
 from actors.logs import log_to_ray
 from actors.names import NAMESPACE, SUPERVISOR, consumer_name, partition_name
-from actors.partition import ADMIN_CALLS, APPEND_CALLS, FETCH_CALLS, PartitionActor
+from actors.partition import CALLS, PartitionActor
 from actors.partition_client import PartitionClient
 from pistats.consumer.checkpoints import slowest_checkpoints
 from pistats.errors import PistatsError
@@ -122,7 +122,7 @@ def create_supervisor(settings: Settings, mongodb_uri: str, topology: Topology) 
 def create_partition(partition: int, settings: Settings, mongodb_uri: str) -> Any:
     """Start the actor of one partition, on a node that keeps stream partitions on its disk."""
     options = _detached(partition_name(partition))
-    options["concurrency_groups"] = {"append": APPEND_CALLS, "fetch": FETCH_CALLS, "admin": ADMIN_CALLS}
+    options["max_concurrency"] = CALLS
     if settings.stream.log == "file":
         options["label_selector"] = {STREAM_LABEL: "yes"}
     return ray.remote(**options)(PartitionActor).remote(partition, settings, mongodb_uri)
@@ -146,4 +146,6 @@ def _detached(name: str) -> dict[str, Any]:
         "num_cpus": 0,
         "max_restarts": -1,
         "max_task_retries": 0,
+        # Else Ray's state API keeps several events of every append and fetch.
+        "enable_task_events": False,
     }
