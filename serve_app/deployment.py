@@ -24,6 +24,8 @@ from serve_app.tracker import SCRIPT
 
 INGEST = "ingest"
 """Name of the Serve application that takes events."""
+QUIET = {"enable_access_log": False, "log_level": "WARNING"}
+"""Said twice: a deployment does not inherit what Serve was started with, and would write a line for every request."""
 MARGIN = 100
 """Serve refuses above `max_ongoing_requests` with a bare 503; our own answer, with Retry-After, has to come first."""
 
@@ -33,7 +35,7 @@ def deploy_ingest(settings: Settings, mongodb_uri: str, topology: Topology) -> N
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
         http_options={"host": settings.http.host, "port": settings.http.port},
-        logging_config={"enable_access_log": False, "log_level": "WARNING"},
+        logging_config=QUIET,
     )
     most = settings.ingest.max_pending_requests + MARGIN
     deployment = serve.deployment(
@@ -42,6 +44,7 @@ def deploy_ingest(settings: Settings, mongodb_uri: str, topology: Topology) -> N
         max_ongoing_requests=most,
         max_queued_requests=most,
         ray_actor_options={"num_cpus": 0},
+        logging_config=QUIET,
         health_check_period_s=2,
         graceful_shutdown_timeout_s=settings.ingest.append_timeout_s + 5,
     )(serve.ingress(ingest_builder(settings, mongodb_uri, topology))())
