@@ -9,15 +9,17 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pistats.clock import Clock, now_ms
+from pistats.errors import UnavailableError
 from pistats.mongo.indexes import Database
+from pistats.stream.partition import PartitionStatus
 from pistats.topology import Topology, publish_resize
 
 
 class Sealable(Protocol):
     """What a change needs of a partition."""
 
-    async def status(self) -> object:
-        """Anything, as a sign of life."""
+    async def status(self) -> PartitionStatus:
+        """See `StreamPartition.status`."""
 
     async def seal(self, layout: int) -> int:
         """See `StreamPartition.seal`."""
@@ -28,12 +30,15 @@ async def carry_out(
 ) -> bool:
     """Seal and publish the change that `topology` says was asked for. Whether this call published it.
 
-    Raises what a partition raises that doesn't answer: try again. Then either nothing is sealed, or ingest waits.
+    Raises UnavailableError when a partition doesn't answer or can store nothing: try again. Events are taken meanwhile,
+    unless a partition dies between its sign of life and its seal: then they wait for it.
     """
     if topology.resizing is None:
         return False
     partitions = [partition(number) for number in range(topology.actors)]
     # Between the first seal and the publication ingest waits, so begin when all of them are there.
-    await asyncio.gather(*(one.status() for one in partitions))
+    for status in await asyncio.gather(*(one.status() for one in partitions)):
+        if status.state != "open":
+            raise UnavailableError(f"partition {status.partition} is {status.state}: the resize waits for it")
     ends = await asyncio.gather(*(one.seal(topology.resizing.epoch) for one in partitions))
     return await publish_resize(database, topology.resizing, topology.partitions, ends, clock())

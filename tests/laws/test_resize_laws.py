@@ -34,7 +34,7 @@ from pistats.sites import Site, hash_key
 from pistats.stream.batch import Appended, Batch, Fetched
 from pistats.stream.file_log import FileLog
 from pistats.stream.frame import decode
-from pistats.stream.partition import StreamPartition
+from pistats.stream.partition import PartitionStatus, StreamPartition
 from pistats.stream.simulated_disk import SimulatedDisk
 from pistats.topology import Topology, load_topology, request_resize, settle_topology
 from pistats.topology_cache import TopologyCache
@@ -80,6 +80,7 @@ class Stream:
     """All partitions' logs in memory, and what can happen to them."""
 
     database: Database
+    random: Random
     lost_answers: int = 0
     _disks: dict[int, SimulatedDisk] = field(default_factory=dict)
     _partitions: dict[int, StreamPartition] = field(default_factory=dict)
@@ -90,6 +91,7 @@ class Stream:
         disk = self._disks.setdefault(number, SimulatedDisk(number))
         log = await asyncio.to_thread(FileLog.open, Path("/log"), number, STREAM, disk=disk)
         layout = (await load_topology(self.database, newest=True)).sealed_epoch
+        await asyncio.sleep(self.random.choice([0, 0, 0.01, 0.05]))  # until then callers meet the former one
         partition = StreamPartition(number, log, STREAM, layout=layout)
         if number in self._partitions:
             self._former.append(self._partitions[number])
@@ -119,7 +121,7 @@ class Stream:
                 if number not in self._partitions:
                     await self.open(number)
             with suppress(UnavailableError):
-                await carry_out(self.database, topology, lambda number: Answering(self[number]))
+                await carry_out(self.database, topology, lambda number: Supervised(self, number))
 
     async def stored(self) -> list[tuple[int, int, str]]:
         """(partition, offset, event id) of every record."""
@@ -136,16 +138,23 @@ class Stream:
 
 
 @dataclass
-class Answering:
-    """A partition as the supervisor sees it."""
+class Supervised:
+    """A partition as the supervisor sees it: it may restart as soon as it is sealed, and the answer may be lost."""
 
-    partition: StreamPartition
+    stream: Stream
+    number: int
 
-    async def status(self) -> object:
-        return self.partition.status()
+    async def status(self) -> PartitionStatus:
+        return self.stream[self.number].status()
 
     async def seal(self, layout: int) -> int:
-        return await self.partition.seal(layout)
+        chance = self.stream.random.random()
+        end = await self.stream[self.number].seal(layout)
+        if chance < 0.3:
+            await self.stream.open(self.number)
+        if chance < 0.1:
+            raise UnavailableError("the answer was lost")
+        return end
 
 
 class FixedSalts:
@@ -264,7 +273,7 @@ async def test_any_changes_of_the_layout_keep_every_event_once_and_in_order(
     for collection in (database["settings"], database["partitions"], replay["partitions"]):
         await collection.delete_many({})
     topology = await settle_topology(database, FIRST_PARTITIONS)
-    stream = Stream(database)
+    stream = Stream(database, random)
     for number in range(FIRST_PARTITIONS):
         await stream.open(number)
     ingests = [new_ingest(stream, topology) for _ in range(INGESTS)]
