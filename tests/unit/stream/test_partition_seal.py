@@ -1,14 +1,15 @@
 """A sealed partition stores nothing of an earlier layout, and still knows what it stored."""
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pistats.settings import StreamSettings
-from pistats.stream.batch import Batch
+from pistats.stream.batch import Appended, Batch
 from pistats.stream.file_log import FileLog
 from pistats.stream.log import LogStoppedError
 from pistats.stream.partition import StreamPartition
@@ -69,6 +70,37 @@ async def test_what_was_queued_before_is_stored_before_the_seal_answers(
 
     assert (ends[0], ends[2]) == (8, 8)
     assert (ends[1].first_offset, list(ends[1].moved)) == (7, [])
+    await partition.close()
+
+
+async def test_a_seal_and_a_question_wait_behind_what_is_queued(
+    directory: Path, settings: StreamSettings, make_batch: Make
+) -> None:
+    log = FileLog.open(directory, 0, settings)
+    append, entered, gate = log.append, threading.Event(), threading.Event()
+
+    def held(batches: Sequence[Batch]) -> list[Appended]:
+        entered.set()
+        assert gate.wait(10)
+        return append(batches)
+
+    log.append = held  # type: ignore[method-assign]
+    partition = StreamPartition(0, log, settings)
+    first = asyncio.create_task(partition.append(make_batch(1, "a")))
+    await asyncio.to_thread(entered.wait, 10)
+    second = asyncio.create_task(partition.append(make_batch(2, "b")))
+    await asyncio.sleep(0)
+    seal = asyncio.create_task(partition.seal(1))
+    await asyncio.sleep(0)
+    retry = asyncio.create_task(partition.append(make_batch(2, "b")))
+    question = asyncio.create_task(partition.append(make_batch(3, "b", "c")))
+    await asyncio.sleep(0.01)
+    gate.set()
+
+    assert await seal == 2
+    assert await retry == await second
+    assert ((await question).duplicates, list((await question).moved)) == ([0], [1])
+    assert (await first).first_offset == 0
     await partition.close()
 
 
