@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import accumulate
 
-from pistats.errors import FencedError, OverloadedError, RetryableError, UnavailableError
+from pistats.errors import FencedError, OverloadedError, PistatsError, RetryableError, UnavailableError
 from pistats.ingest.retry import RetryPolicy
 from pistats.settings import IngestSettings
 from pistats.stream.batch import BATCH_ID_BYTES, Appended, Batch
@@ -147,6 +147,8 @@ class MicroBatcher:
         except BaseException as error:
             self._append_since = None
             cancelled = isinstance(error, asyncio.CancelledError)
+            if not isinstance(error, PistatsError) and not cancelled:
+                log.error("partition %d: an append failed in a way that it shouldn't", self.partition, exc_info=error)
             self._fail(submissions, UnavailableError("This server is stopping: send again.") if cancelled else error)
             if not isinstance(error, Exception):
                 raise

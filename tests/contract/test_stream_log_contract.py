@@ -110,6 +110,25 @@ def test_the_chain_of_crcs_runs_through_restarts(logs: Logs):
         assert all(after.previous_crc == before.crc for before, after in pairwise(headers))
 
 
+def test_a_look_up_says_what_is_stored_and_stores_nothing(logs: Logs):
+    old = logs.open()
+    first = old.append([batch(1, "a"), batch(2, "b", "a")])
+    log = logs.open()
+    asked = log.look_up([batch(2, "b", "a"), batch(3, "c", "b", "c"), batch(4, "d")])
+    assert asked == [
+        Appended(1, [1], log.epoch),  # this very batch: the answer that it got
+        Appended(2, [1], log.epoch, [0, 2]),
+        Appended(2, [], log.epoch, [0]),
+    ]
+    assert (first[1].first_offset, first[1].duplicates) == (1, [1])
+    assert log.look_up([]) == []
+    assert (ids(log), log.stats().duplicates) == (["a", "b"], 2)
+    with pytest.raises(FencedError):
+        old.look_up([])
+    with pytest.raises(LogStoppedError):
+        old.look_up([batch(5, "a")])
+
+
 def test_each_id_is_stored_once(logs: Logs):
     log = logs.open()
     log.append([batch(1, "a", "b")])
