@@ -17,8 +17,8 @@ pytest_plugins = ["tests.running_system"]
 
 UNIT_TESTS = Path(__file__).parent / "unit"
 TEST_COMMANDS = ("--setParameter", "enableTestCommands=1", "--setParameter", "ttlMonitorEnabled=false")
-"""Turns on mongod's fail points, with which a test makes a chosen command fail; and leaves documents alone that a test's
-clock has dated years back."""
+"""Turns on mongod's fail points, with which a test makes a chosen command fail; and leaves documents alone that a
+test's clock has dated years back."""
 
 
 @pytest.fixture(scope="session")
