@@ -62,7 +62,10 @@ def main() -> int:
     failed = False
     for result in _results(names, chosen.quick, chosen.directory, chosen.data):
         path = save(result, context, chosen.results)
-        console.print(_table(result), f"→ {path}", "", sep="\n")
+        console.print(_table(result))
+        for line in [*result.details.get("printed", ()), *result.details.get("processes", ())]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(f"→ {path}\n")
         failed = failed or any(figure.verdict.startswith("MISSED") for figure in result.figures)
     return 1 if failed else 0
 
@@ -94,8 +97,6 @@ def _table(result: Result) -> Table:
     table.add_column("Target")
     for figure in result.figures:
         table.add_row(figure.name, f"{figure.value:,.10g}", figure.unit, figure.verdict)
-    for line in [*result.details.get("printed", ()), *result.details.get("processes", ())]:
-        table.add_row(line)
     return table
 
 
