@@ -26,7 +26,7 @@ TRIM_INTERVAL_S = 60.0
 """Between two looks for log segments past their retention, which are removed whole: an hour of them is a few files."""
 RESIZE_INTERVAL_S = 0.5
 """How long a change that the supervisor knows of waits; also between two attempts."""
-HEAL_INTERVAL_S = 2.0
+HEAL_INTERVAL_S = 3.0
 """How long a missing actor may go unnoticed. Ray restarts one that merely died; this is for those that are gone."""
 
 log = logging.getLogger(__name__)

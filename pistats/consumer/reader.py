@@ -25,7 +25,7 @@ RANGE_BYTES = 8_000_000
 """Uncompressed bytes after which a range is full, and one frame more: the largest events allowed would make a commit of
 160 MB otherwise, which MongoDB does not take in time."""
 
-IDLE_WAIT_S = 1.0
+IDLE_WAIT_S = 2.0
 """One long poll without records. Bounds how long a stop or a hand-over waits, and is the beat of the check mark."""
 
 MINUTE_MS = 60_000

@@ -54,7 +54,7 @@ def reader_of(log: Log, offset: int = 0, max_events: int = 100) -> PartitionRead
 async def test_an_empty_partition_gives_nothing_after_one_long_poll() -> None:
     log = Log()
     assert await reader_of(log).next() is None
-    assert log.asked == [(0, 1.0)]
+    assert log.asked == [(0, 2.0)]
 
 
 async def test_frames_are_gathered_into_one_range() -> None:
