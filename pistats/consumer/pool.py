@@ -20,7 +20,7 @@ from pistats.consumer.worker import PartitionConsumer, WorkerStatus
 log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
-"""Between two looks at the members. With a lease of 10 s, a dead member's partitions move within 14 s; shorter ones cost an idle machine more."""
+"""Between two looks at the members. With a lease of 10 s, a dead member's partitions move within 14 s."""
 
 MAX_ERROR_CHARS = 500
 """Of an error in a member's document: an exception may quote a whole event."""
