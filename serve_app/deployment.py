@@ -45,7 +45,7 @@ def deploy_ingest(settings: Settings, mongodb_uri: str, topology: Topology) -> N
         max_queued_requests=most,
         ray_actor_options={"num_cpus": 0},
         logging_config=QUIET,
-        health_check_period_s=2,
+        health_check_period_s=5,
         graceful_shutdown_timeout_s=settings.ingest.append_timeout_s + 5,
     )(serve.ingress(ingest_builder(settings, mongodb_uri, topology))())
     serve.run(deployment.bind(), name=INGEST, route_prefix="/")

@@ -121,7 +121,7 @@ def serve_environment(directory: Path, sockets: Path) -> Mapping[str, str]:
         # Serve's 5 s are too short for a proxy's process to start on busy cores; it would be killed and started again.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # How soon a dead HAProxy is noticed: with Serve's 10 s, a killed one took 34 s to come back.
-        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "5",
         # A client that sends nothing for a minute is gone; Serve's default is an hour.
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
