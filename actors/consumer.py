@@ -5,7 +5,7 @@ import asyncio
 from actors.logs import log_to_ray
 from actors.partition_client import PartitionClient
 from pistats.consumer.barrier import Barriers
-from pistats.consumer.pool import GroupMember, MemberStatus
+from pistats.consumer.pool import GroupMember
 from pistats.consumer.transform import Transform
 from pistats.consumer.worker import PartitionConsumer
 from pistats.mongo.client import connect
@@ -36,9 +36,6 @@ class ConsumerActor:
         )
         self._topology.start()
         self._task = asyncio.create_task(self._member.run())
-
-    async def status(self) -> MemberStatus:
-        return self._member.status
 
     async def stop(self) -> None:
         """Commit what is held, hand over every partition, and end."""

@@ -54,9 +54,6 @@ class SupervisorActor:
             asyncio.create_task(self._repeat(self._trim, TRIM_INTERVAL_S)),
         ]
 
-    async def ready(self) -> None:
-        """Returns once the supervisor has made its first round."""
-
     async def drain(self) -> None:
         """Let consumers commit what they hold and give their leases back; then start none again."""
         self._draining = True
