@@ -12,13 +12,13 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
 from dashboard.gate import Gate
-from dashboard.hub import LiveHub
 from dashboard.keeper import Keeper
 from dashboard.live_socket import PATH, LiveSocket
-from dashboard.live_source import LiveSource
 from dashboard.services import Services, provide
 from pistats.clock import now_ms
 from pistats.live import LiveView
+from pistats.live.hub import LiveHub
+from pistats.live.source import LiveSource
 from pistats.settings import Settings
 
 SCRIPT = Path(__file__).parent / "main.py"

@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from dashboard.hub import LiveHub
+from pistats.live.hub import LiveHub
 
 PATH = "/live/socket"
 

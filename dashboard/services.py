@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from dashboard.hub import LiveHub
 from dashboard.keeper import Keeper
 from pistats.errors import UnavailableError
+from pistats.live.hub import LiveHub
 from pistats.settings import Settings
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from dashboard.live_source import LiveSource
 from pistats.clock import now_ms
+from pistats.live.source import LiveSource
 
 Database = AsyncDatabase[dict[str, Any]]
 

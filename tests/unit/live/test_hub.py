@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.hub import LiveHub
+from pistats.live.hub import LiveHub
 
 
 class Counting:
