@@ -7,6 +7,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 
 from actors.partition_client import PartitionClient
+from pistats.consumer.groups import reader_group
 from pistats.errors import PistatsError
 from pistats.settings import Settings
 from pistats.status import SystemReport, system_report
@@ -16,13 +17,15 @@ from pistats.topology import settle_topology
 
 async def overview(client: AsyncMongoClient[dict[str, Any]], settings: Settings) -> SystemReport:
     """The report of the whole system; a part that doesn't answer is part of it. Raises when MongoDB is away."""
-    topology = await settle_topology(client[settings.database()], settings.stream.partitions)
+    system = client[settings.database()]
+    topology = await settle_topology(system, settings.stream.partitions)
     logs = await asyncio.gather(*(_status(partition) for partition in range(topology.actors)))
-    group = client[settings.database(settings.consumers.group)]
+    name = await reader_group(system, settings)
+    group = client[settings.database(name)]
     checkpoints = {document["_id"]: document async for document in group["partitions"].find()}
     members = [document async for document in group["members"].find().sort("_id")]
     server = await client.admin.command("hello")
-    return system_report(settings.consumers.group, logs, checkpoints, members, server["localTime"].replace(tzinfo=UTC))
+    return system_report(name, logs, checkpoints, members, server["localTime"].replace(tzinfo=UTC))
 
 
 async def _status(partition: int) -> PartitionStatus | None:

@@ -17,6 +17,10 @@ BUCKETS = 64
 """Hash buckets of visitors. Fixed for ever: partitions and Parquet files are groups of whole buckets."""
 
 
+GROUP_NAME = r"^[a-z][a-z0-9-]{0,29}$"
+"""Of a consumer group: it is part of a database's name and of a folder's."""
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -120,7 +124,11 @@ class IngestSettings(Section):
 class ConsumerSettings(Section):
     """The pool that enriches and aggregates."""
 
-    group: str = Field("live", pattern=r"^[a-z][a-z0-9-]{0,29}$", description="Consumer group that the readers show.")
+    group: str = Field(
+        "live",
+        pattern=GROUP_NAME,
+        description="Consumer group of the first start; the readers show it until another is promoted.",
+    )
     start_position: str = Field(
         "trim-horizon",
         description="Where a group that has consumed nothing begins: `trim-horizon`, `latest`, `time:ISO`, `offset:N`.",

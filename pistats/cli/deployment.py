@@ -8,9 +8,10 @@ from ray.exceptions import RayError
 
 from actors.partition_client import PartitionClient
 from actors.supervisor import create_supervisor
+from pistats.consumer.groups import Groups
 from pistats.errors import ConfigurationError, UnavailableError
 from pistats.mongo.client import Document, connect
-from pistats.mongo.indexes import ensure_group_indexes, ensure_system_indexes
+from pistats.mongo.indexes import ensure_system_indexes
 from pistats.settings import Settings
 from pistats.topology import Topology, settle_topology
 from serve_app.deployment import deploy_ingest
@@ -39,7 +40,7 @@ async def _prepare(settings: Settings, mongodb_uri: str) -> Topology:
         await _check_replica_set(client)
         system = client[settings.database()]
         await ensure_system_indexes(system)
-        await ensure_group_indexes(client[settings.database(settings.consumers.group)], settings.live.keep_s)
+        await Groups(system, settings).settle()
         return await settle_topology(system, settings.stream.partitions)
     finally:
         await client.close()

@@ -9,6 +9,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 Database = AsyncDatabase[dict[str, Any]]
 
 INDEX_OPTIONS_CONFLICT = 85
+NAMESPACE_EXISTS = 48
 MEMBER_KEEP_S = 3_600
 """Dead members of a group stay visible for an hour, then go."""
 
@@ -67,6 +68,9 @@ async def _create(database: Database, name: str) -> None:
         await database.create_collection(name)
     except CollectionInvalid:
         return  # another process was faster
+    except OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:  # faster, and between PyMongo's look and its command
+            raise
 
 
 async def _ensure_index(database: Database, collection: str, index: IndexModel) -> None:
