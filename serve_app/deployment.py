@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from fastapi import FastAPI
 from ray import serve
 
 from actors.logs import log_to_ray
@@ -20,10 +21,15 @@ from pistats.sites import SiteStore
 from pistats.topology import Topology, load_topology
 from pistats.topology_cache import TopologyCache
 from serve_app.ingest_asgi import IngestApp
+from serve_app.query.app import build_query_app
 from serve_app.tracker import SCRIPT
 
 INGEST = "ingest"
 """Name of the Serve application that takes events."""
+QUERY = "query"
+"""Name of the Serve application that answers questions, a process of its own: no query delays an event."""
+QUERY_CALLS = 256
+"""Requests that the query replica holds at once, live streams included; it refuses more by itself, as a problem."""
 QUIET = {"enable_access_log": False, "log_level": "WARNING"}
 """Said twice: a deployment does not inherit what Serve was started with, and would write a line for every request."""
 MARGIN = 100
@@ -32,11 +38,7 @@ MARGIN = 100
 
 def deploy_ingest(settings: Settings, mongodb_uri: str, topology: Topology) -> None:
     """Serve the ingest endpoint; returns when it answers. Idempotent: brings a running one to these settings."""
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    serve.start(
-        http_options={"host": settings.http.host, "port": settings.http.port},
-        logging_config=QUIET,
-    )
+    _start_serve(settings)
     most = settings.ingest.max_pending_requests + MARGIN
     deployment = serve.deployment(
         name=INGEST,
@@ -49,6 +51,40 @@ def deploy_ingest(settings: Settings, mongodb_uri: str, topology: Topology) -> N
         graceful_shutdown_timeout_s=settings.ingest.append_timeout_s + 5,
     )(serve.ingress(ingest_builder(settings, mongodb_uri, topology))())
     serve.run(deployment.bind(), name=INGEST, route_prefix="/")
+
+
+def deploy_query(settings: Settings, mongodb_uri: str) -> None:
+    """Serve the query API; returns when it answers. Idempotent: brings a running one to these settings."""
+    _start_serve(settings)
+    deployment = serve.deployment(
+        name=QUERY,
+        num_replicas=1,
+        max_ongoing_requests=QUERY_CALLS + MARGIN,
+        max_queued_requests=QUERY_CALLS + MARGIN,
+        ray_actor_options={"num_cpus": 0},
+        logging_config=QUIET,
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=5,
+    )(serve.ingress(query_builder(settings, mongodb_uri))())
+    serve.run(deployment.bind(), name=QUERY, route_prefix="/api")
+
+
+def _start_serve(settings: Settings) -> None:
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.start(
+        http_options={"host": settings.http.host, "port": settings.http.port},
+        logging_config=QUIET,
+    )
+
+
+def query_builder(settings: Settings, mongodb_uri: str) -> Callable[[], FastAPI]:
+    """A function that builds the query API inside the replica."""
+
+    def build() -> FastAPI:
+        log_to_ray(logging.WARNING)
+        return build_query_app(settings, mongodb_uri)
+
+    return build
 
 
 def ingest_builder(settings: Settings, mongodb_uri: str, topology: Topology) -> Callable[[], IngestApp]:

@@ -14,6 +14,10 @@ Scope = MutableMapping[str, Any]
 Channel = Callable[..., Awaitable[Any]]
 
 
+QUERY_PATHS = "/api/"
+"""Of the query API, whose streams have to notice a reader that has gone."""
+
+
 class Unwatched:
     """Tells Serve not to watch for a client that hangs up: an append that has begun is finished anyway.
 
@@ -24,7 +28,7 @@ class Unwatched:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Channel, send: Channel) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not scope["path"].startswith(QUERY_PATHS):
             scope["headers"].append(UNWATCHED)
         await self._app(scope, receive, send)
 

@@ -14,7 +14,7 @@ from pistats.mongo.client import Document, connect
 from pistats.mongo.indexes import ensure_system_indexes
 from pistats.settings import Settings
 from pistats.topology import Topology, settle_topology
-from serve_app.deployment import deploy_ingest
+from serve_app.deployment import deploy_ingest, deploy_query
 
 PARTITIONS_TIMEOUT_S = 120.0
 """A partition's first answer: a process start, and recovery of its log."""
@@ -49,6 +49,7 @@ async def _prepare(settings: Settings, mongodb_uri: str) -> Topology:
 def _serve(settings: Settings, mongodb_uri: str, topology: Topology) -> None:
     try:
         deploy_ingest(settings, mongodb_uri, topology)
+        deploy_query(settings, mongodb_uri)
     except (RayError, RuntimeError, TimeoutError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise UnavailableError(

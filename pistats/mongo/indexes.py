@@ -21,7 +21,6 @@ SYSTEM_COLLECTIONS: dict[str, list[IndexModel]] = {
     "groups": [],
     "settings": [],
     "salts": [],
-    "annotations": [IndexModel([("site", ASCENDING), ("date", ASCENDING)], name="site_date")],
 }
 
 

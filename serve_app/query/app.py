@@ -1,0 +1,108 @@
+"""The query API as one FastAPI application. Build it inside the process that serves."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib import metadata
+
+from fastapi import APIRouter, FastAPI
+from pymongo import AsyncMongoClient
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pistats.clock import Clock
+from pistats.consumer.groups import reader_group
+from pistats.live import LiveView
+from pistats.live.source import LiveSource
+from pistats.mongo.client import Document, connect
+from pistats.settings import Settings
+from pistats.sites import SiteStore
+from serve_app.query import live
+from serve_app.query.live_numbers import LiveNumbers, NewView
+from serve_app.query.parts import Parts
+from serve_app.query.problem import Problem, answer_problems
+from serve_app.query.shown_group import GroupParts, ShownGroup
+
+DESCRIPTION = """
+Read what piStats has counted. Every call needs the read key of a site: `Authorization: Bearer READ_KEY`.
+
+Dates are in the site's time zone and `to` is inclusive. Errors are `application/problem+json` with a stable `type` and
+a `detail` that says how to mend them.
+"""
+
+ROOT_PATH = "/api"
+"""Where Serve puts the application."""
+
+ROUTERS: tuple[APIRouter, ...] = (live.router,)
+
+
+def build_query_app(settings: Settings, mongodb_uri: str) -> FastAPI:
+    """The application, with connections of its own from its start to its end. Routes begin with `/v1`."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        client = connect(mongodb_uri)
+        system = client[settings.database()]
+        shown = ShownGroup(partial(reader_group, system, settings), partial(_group_parts, client, settings))
+        app.state.parts = Parts(settings, SiteStore(system), shown)
+        try:
+            yield
+        finally:
+            await shown.close()
+            await client.close()
+
+    app = FastAPI(
+        title="piStats query API",
+        version=metadata.version("pistats"),
+        description=DESCRIPTION,
+        servers=[{"url": ROOT_PATH}],
+        root_path_in_servers=False,
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        lifespan=lifespan,
+    )
+    app.add_middleware(NoStore)
+    answer_problems(app)
+    for router in ROUTERS:
+        app.include_router(router, prefix="/v1")
+    _describe_problems(app)
+    return app
+
+
+def _group_parts(client: AsyncMongoClient[Document], settings: Settings, group: str) -> GroupParts:
+    """What answers for one group. Reads nothing before the first query."""
+    database = client[settings.database(group)]
+
+    def source(view: NewView, clock: Clock, changed: Callable[[], None]) -> LiveSource[LiveView]:
+        return LiveSource(database, view, clock, changed)
+
+    return GroupParts(group, LiveNumbers(source, settings.live.updates_per_s))
+
+
+class NoStore:
+    """Says of every answer that it must not be kept: it is someone's numbers, and they change."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def say(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["cache-control"] = "no-store"
+            await send(message)
+
+        await self._app(scope, receive, say if scope["type"] == "http" else send)
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the shape of a problem into the OpenAPI document, in place of FastAPI's own shape of a validation error."""
+    made = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = made()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema()
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
