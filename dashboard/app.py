@@ -26,14 +26,15 @@ SCRIPT = Path(__file__).parent / "main.py"
 
 def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: Callable[[], int] = now_ms) -> st.App:
     """The application, not yet started. `client` is closed with it; nothing is read before it starts."""
-    keeper = Keeper(client[settings.database()])
+    system = client[settings.database()]
+    keeper = Keeper(system)
     group = client[settings.database(settings.consumers.group)]
     source = LiveSource(group, LiveView, clock, lambda: hub.changed())
     hub = LiveHub(lambda: source.view, lambda: source.connected, settings.live.updates_per_s, clock)
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
-        provide(Services(settings, keeper, hub))
+        provide(Services(settings, system, keeper, hub, asyncio.get_running_loop()))
         tasks = [asyncio.create_task(part.run()) for part in (keeper, source, hub)]
         try:
             yield

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from dashboard import query_state
 from dashboard.account import sign_out_button
+from dashboard.services import services
 
 STYLE = """
 <style>
@@ -16,26 +18,54 @@ STYLE = """
 </style>
 """
 
-PARAMETER = "site"
+NO_SITE = """
+##### No site yet
+
+Add the site that you want to measure, then reload this page:
+
+```
+pistats site add example.com
+```
+
+It prints a write key and the one line to paste into your pages.
+"""
+
+SITE, KEY = "site", "site_picker"
 
 
-def pick_site(sites: tuple[str, ...]) -> str | None:
-    """The site to show: from the address, else the first. Picking another one changes the address, and back."""
+def draw() -> None:
+    """Draws what stands above every page. Picking another site changes the address, and back."""
+    sites = services().keeper.sites
     st.html(STYLE)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        site = _picker(sites) if sites else None
+        if sites:
+            st.session_state[KEY] = chosen_site()
+            st.selectbox("Site", sites, key=KEY, label_visibility="collapsed", width=240, on_change=_picked)
         sign_out_button()
+
+
+def chosen_site() -> str | None:
+    """The site to show: from the address, else the first; None when there is none."""
+    sites = services().keeper.sites
+    asked = query_state.value(SITE)
+    return asked if asked in sites else next(iter(sites), None)
+
+
+def settle_site() -> None:
+    """Names the shown site in the address, so that the address can be sent to someone."""
+    site = chosen_site()
+    if site and query_state.value(SITE) != site:
+        query_state.put({SITE: site})
+
+
+def site_or_hint() -> str | None:
+    """The site that a page shows; draws what to do when there is none yet."""
+    site = chosen_site()
+    if site is None:
+        with st.container(border=True):
+            st.markdown(NO_SITE)
     return site
 
 
-def _picker(sites: tuple[str, ...]) -> str:
-    asked = st.query_params.get(PARAMETER)
-    if asked in sites and st.session_state.get("site_of_address") != asked:
-        st.session_state["site_picker"] = asked
-    if st.session_state.get("site_picker") not in sites:
-        st.session_state["site_picker"] = sites[0]
-    site = st.selectbox("Site", sites, key="site_picker", label_visibility="collapsed", width=240)
-    if asked != site:
-        st.query_params[PARAMETER] = site
-    st.session_state["site_of_address"] = site
-    return str(site)
+def _picked() -> None:
+    query_state.put({SITE: st.session_state.get(KEY)})

@@ -4,13 +4,32 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.views import live
+from dashboard import frame, query_state
+from dashboard.views import funnel, history, live, operations, retention, site_settings, visitor
 
 ASSETS = Path(__file__).parent / "assets"
 
+PAGES = (
+    (live.show, "Live", "sensors", "live"),
+    (history.show, "History", "bar_chart", "history"),
+    (retention.show, "Retention", "grid_on", "retention"),
+    (funnel.show, "Funnel", "filter_alt", "funnel"),
+    (visitor.show, "Visitor", "person", "visitor"),
+    (operations.show, "Operations", "monitor_heart", "operations"),
+    (site_settings.show, "Site settings", "tune", "site-settings"),
+)
+"""Every page: what draws it, its name, its icon, its path. The first is the one at `/`."""
+
 st.set_page_config(page_title="piStats", page_icon=str(ASSETS / "mark.svg"), layout="wide")
 st.logo(str(ASSETS / "wordmark.svg"), size="large", icon_image=str(ASSETS / "wordmark.svg"))
-st.navigation(
-    [st.Page(live.show, title="Live", icon=":material/sensors:", url_path="live", default=True)],
+page = st.navigation(
+    [
+        st.Page(show, title=title, icon=f":material/{icon}:", url_path=path, default=number == 0)
+        for number, (show, title, icon, path) in enumerate(PAGES)
+    ],
     position="top",
-).run()
+)
+query_state.begin(page.url_path)
+frame.settle_site()
+frame.draw()
+page.run()
