@@ -32,6 +32,10 @@ class ConfigurationError(FinalError):
     """A setting or the machine is not as it has to be; the message says how to mend it."""
 
 
+class InputError(FinalError):
+    """What a person entered cannot be stored; the message says what to change."""
+
+
 class PositionError(FinalError):
     """A stream position that cannot be read from; the message names the valid range."""
 

@@ -21,6 +21,7 @@ SYSTEM_COLLECTIONS: dict[str, list[IndexModel]] = {
     "groups": [],
     "settings": [],
     "salts": [],
+    "annotations": [IndexModel([("site", ASCENDING), ("date", ASCENDING)], name="site_date")],
 }
 
 
