@@ -46,3 +46,11 @@ class FencedError(FinalError):
 
 class CorruptionError(PistatsError):
     """Stored bytes are not what was written. Nothing is skipped; an operator has to decide."""
+
+
+class QueryError(FinalError):
+    """A question that cannot be answered as it was asked; the message names what to change."""
+
+
+class QueryTimeoutError(FinalError):
+    """A query took longer than it may and was stopped; the message says how to ask for less."""

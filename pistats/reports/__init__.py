@@ -1,0 +1,1 @@
+"""Reports: one function for each, used by the query API, the dashboard and the command line alike."""

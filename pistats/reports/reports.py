@@ -1,0 +1,56 @@
+"""All reports of one consumer group behind one object: built once per process, shared by every request."""
+
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pistats.clock import Clock, now_ms
+from pistats.reports.events import EventsPage, EventsQuery
+from pistats.reports.funnel import FunnelQuery, FunnelReport
+from pistats.reports.history import HistoryQuery, HistoryReport
+from pistats.reports.retention import RetentionQuery, RetentionReport
+from pistats.reports.visitor import VisitorReport
+from pistats.sites import Site
+
+
+class Reports:
+    """Every report, from the warehouse's files and the chunks that wait: up to the second.
+
+    All raise QueryError (ask differently), QueryTimeoutError (ask for less) and OverloadedError (too many at once).
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        engine: Any,
+        group: AsyncDatabase[dict[str, Any]],
+        system: AsyncDatabase[dict[str, Any]],
+        root: str = "",
+        clock: Clock = now_ms,
+    ) -> None:
+        self._source = source
+        self._engine = engine
+        self._group = group
+        self._system = system
+        self._root = root
+        self._clock = clock
+
+    async def history(self, site: Site, query: HistoryQuery) -> HistoryReport:
+        """Metrics by time and dimension."""
+        raise NotImplementedError
+
+    async def retention(self, site: Site, query: RetentionQuery) -> RetentionReport:
+        """The cohorts of a range and their returns."""
+        raise NotImplementedError
+
+    async def funnel(self, site: Site, query: FunnelQuery) -> FunnelReport:
+        """How many visitors reached each step."""
+        raise NotImplementedError
+
+    async def events(self, site: Site, query: EventsQuery) -> EventsPage:
+        """Events one by one, with a cursor to the next page."""
+        raise NotImplementedError
+
+    async def visitor(self, site: Site, visitor_id: str) -> VisitorReport:
+        """Everything about one visitor."""
+        raise NotImplementedError
