@@ -1,1 +1,1 @@
-"""Ray Data batch jobs, each runnable with `ray job submit`. None yet: the warehouse brings them."""
+"""Batch jobs, each runnable with `ray job submit -- python -m jobs.NAME`: shells over the core."""

@@ -22,6 +22,11 @@ SYSTEM_COLLECTIONS: dict[str, list[IndexModel]] = {
     "settings": [],
     "salts": [],
     "annotations": [IndexModel([("site", ASCENDING), ("date", ASCENDING)], name="site_date")],
+    "job_runs": [
+        IndexModel([("created_time", DESCENDING)], name="newest"),
+        IndexModel([("job", ASCENDING), ("state", ASCENDING)], name="job"),
+    ],
+    "watermarks": [],
 }
 
 

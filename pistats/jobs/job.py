@@ -1,0 +1,138 @@
+"""One run of a job from begin to end: what it is given, and what is recorded about it."""
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+from pistats.consumer.groups import Groups
+from pistats.errors import FinalError
+from pistats.jobs.arguments import JobArguments
+from pistats.jobs.progress import Progress, Recorder
+from pistats.jobs.runs import RUNS, Runs
+from pistats.local import runtime
+from pistats.mongo.client import Document, connect, connect_blocking
+from pistats.mongo.indexes import Database
+from pistats.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the work of a job is given, once for each consumer group."""
+
+    settings: Settings
+    mongodb_uri: str
+    arguments: JobArguments
+    run_id: str
+    """Names this run, and begins the names of the files that it writes."""
+    system: Database
+    group: Database
+    group_name: str
+    progress: Progress
+
+
+Work = Callable[[Job], Awaitable[Mapping[str, Any]]]
+"""Does the job for one group, and returns what is worth knowing about it. Doing it again changes nothing."""
+
+
+def settings_of_environment() -> tuple[Settings, str]:
+    """The settings, and MongoDB's URI, of the system that this process belongs to.
+
+    From `PISTATS_*`, as the schedule and `pistats job` set them for a job; else from the note that `pistats up` and
+    `pistats deploy` leave in the data directory. Raises ConfigurationError when there is neither.
+    """
+    settings = Settings()
+    uri = settings.mongodb.uri or os.environ.get("MONGODB_URI")
+    return settings, uri or runtime.read(settings.data).mongodb_uri
+
+
+def new_run_id(name: str) -> str:
+    """A name for a run that nobody named."""
+    return f"{name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+def carry_out(
+    name: str, work: Work, arguments: JobArguments, run_id: str, settings: Settings, mongodb_uri: str
+) -> Mapping[str, Any]:
+    """Do the work for every group that is asked for, and record how it went. The results by group.
+
+    Raises what the work raised, after it is recorded; the groups behind it are left for the next run.
+    """
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    progress = Progress(say=say)
+    with connect_blocking(mongodb_uri) as client:
+        recorder = Recorder(progress, client[settings.database()][RUNS], run_id)
+        return asyncio.run(_carry_out(name, work, arguments, run_id, settings, mongodb_uri, progress, recorder))
+
+
+async def _carry_out(
+    name: str,
+    work: Work,
+    arguments: JobArguments,
+    run_id: str,
+    settings: Settings,
+    mongodb_uri: str,
+    progress: Progress,
+    recorder: Recorder,
+) -> Mapping[str, Any]:
+    client = connect(mongodb_uri)
+    runs = Runs(client[settings.database()])
+    try:
+        await runs.start(run_id, name, arguments)
+        try:
+            with recorder:
+                results = {
+                    group: dict(await work(_job(client, arguments, run_id, settings, mongodb_uri, progress, group)))
+                    for group in await _groups(client, settings, arguments.group)
+                }
+        except BaseException as error:
+            await runs.end(run_id, error=f"{type(error).__name__}: {error}")
+            raise
+        await runs.end(run_id, result=results)
+        return results
+    finally:
+        await client.close()
+
+
+def _job(
+    client: AsyncMongoClient[Document],
+    arguments: JobArguments,
+    run_id: str,
+    settings: Settings,
+    mongodb_uri: str,
+    progress: Progress,
+    group: str,
+) -> Job:
+    return Job(
+        settings=settings,
+        mongodb_uri=mongodb_uri,
+        arguments=arguments,
+        run_id=run_id,
+        system=client[settings.database()],
+        group=client[settings.database(group)],
+        group_name=group,
+        progress=progress,
+    )
+
+
+async def _groups(client: AsyncMongoClient[Document], settings: Settings, wanted: str | None) -> list[str]:
+    """The groups to work for, the one that the readers show first. Raises FinalError for one that isn't there."""
+    registered = await Groups(client[settings.database()], settings).list()
+    shown_first = sorted(registered, key=lambda group: group.state != "live")
+    names = [group.name for group in shown_first if group.state != "dropping"]
+    if wanted is None:
+        return names
+    if wanted not in names:
+        raise FinalError(f"There is no consumer group {wanted}: `pistats group list` shows them.")
+    return [wanted]
