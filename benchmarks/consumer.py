@@ -185,9 +185,7 @@ async def commits(
         at = time.perf_counter()
         first = number * flush_events
         await committer.commit(
-            Flush(
-                lease, first, min(first + flush_events, log.end), now_ms(), False, {"minutes": minute, "feed": feed}, {}
-            )
+            Flush(lease, first, min(first + flush_events, log.end), now_ms(), False, {"minutes": minute, "feed": feed})
         )
         walls.append(time.perf_counter() - at)
     cpu = time.process_time() - cpu

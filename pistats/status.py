@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from pistats.consumer.tally import OUTCOMES
 from pistats.stream.partition import PartitionStatus
 
 STALE_S = 15.0
@@ -33,6 +34,7 @@ class PartitionReport:
     enriched: int
     bots: int
     dead_lettered: int
+    erased: int
     difference: int
     """Consumed offsets less counted outcomes: anything but 0 is an event lost or counted twice."""
     problems: tuple[str, ...]
@@ -105,7 +107,7 @@ def _partition_report(
     number: int, log: PartitionStatus | None, checkpoint: Mapping[str, Any], now: datetime
 ) -> PartitionReport:
     committed = int(checkpoint.get("offset") or 0)
-    counts = checkpoint.get("counts") or {"enriched": 0, "bots": 0, "dead_lettered": 0}
+    counts = dict.fromkeys(OUTCOMES, 0) | (checkpoint.get("counts") or {})
     lag_events = None if log is None else max(0, log.end_offset - committed)
     lag_s = _lag_s(lag_events, checkpoint, now)
     difference = committed - int(checkpoint.get("start_offset") or 0) - sum(counts.values())
@@ -166,8 +168,7 @@ def _problems(
 
 
 def _ledger(reports: Sequence[PartitionReport]) -> dict[str, int]:
-    names = ("enriched", "bots", "dead_lettered", "difference")
-    totals = {name: sum(getattr(one, name) for one in reports) for name in names}
+    totals = {name: sum(getattr(one, name) for one in reports) for name in (*OUTCOMES, "difference")}
     return {
         "appended": sum(one.end_offset or 0 for one in reports),
         "duplicates": sum(one.duplicates or 0 for one in reports),

@@ -19,23 +19,11 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from pistats.consumer.lease import Lease, LeaseStore
+from pistats.consumer.tally import Tally, totals, update_of
 from pistats.errors import FencedError, UnavailableError
 
 Document = dict[str, Any]
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Tally:
-    """How many records became what. Every consumed record is in exactly one of the three."""
-
-    enriched: int = 0
-    bots: int = 0
-    dead_lettered: int = 0
-
-    @property
-    def consumed(self) -> int:
-        return self.enriched + self.bots + self.dead_lettered
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +36,9 @@ class Flush:
     append_time: int  # Unix ms, of the last record
     caught_up: bool  # nothing was waiting behind these records
     documents: Mapping[str, Sequence[Document]] = field(default_factory=dict)  # whole documents per collection
+    chunks: Sequence[Document] = ()  # new documents of the outbox
     ledger: Mapping[int, Tally] = field(default_factory=dict)  # per append minute, Unix ms
-
-    @property
-    def total(self) -> Tally:
-        tallies = self.ledger.values()
-        return Tally(
-            sum(tally.enriched for tally in tallies),
-            sum(tally.bots for tally in tallies),
-            sum(tally.dead_lettered for tally in tallies),
-        )
+    duplicates: int | None = None  # what the partition had acknowledged without storing, up to the last record
 
 
 class Committer:
@@ -108,11 +89,12 @@ class Committer:
             if documents:
                 replacements = [ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents]
                 await self._database[collection].bulk_write(replacements, ordered=False, session=session)
+        if flush.chunks:
+            await self._database["chunks"].insert_many(flush.chunks, session=session)
         if flush.ledger:
             await self._database["ledger"].bulk_write(_ledger_updates(flush), ordered=False, session=session)
 
     async def _move_checkpoint(self, flush: Flush, session: AsyncClientSession) -> None:
-        total = flush.total
         moved = await self._database["partitions"].update_one(
             {**self._leases.held(flush.lease), "offset": flush.from_offset},
             [
@@ -124,9 +106,10 @@ class Committer:
                         "committed_at": "$$NOW",
                         "checked_at": "$$NOW",
                         "expires_at": self._leases.expiry,
+                        "duplicates": flush.duplicates,
                         "counts": {
-                            name: {"$add": [f"$counts.{name}", getattr(total, name)]}
-                            for name in ("enriched", "bots", "dead_lettered")
+                            outcome: {"$add": [{"$ifNull": [f"$counts.{outcome}", 0]}, count]}
+                            for outcome, count in totals(flush.ledger).items()
                         },
                     }
                 }
@@ -152,17 +135,6 @@ class Committer:
 
 def _ledger_updates(flush: Flush) -> list[UpdateOne]:
     return [
-        UpdateOne(
-            {"_id": {"partition": flush.lease.partition, "minute": minute}},
-            {
-                "$inc": {
-                    "consumed": tally.consumed,
-                    "enriched": tally.enriched,
-                    "bots": tally.bots,
-                    "dead_lettered": tally.dead_lettered,
-                }
-            },
-            upsert=True,
-        )
+        UpdateOne({"_id": {"partition": flush.lease.partition, "minute": minute}}, update_of(tally), upsert=True)
         for minute, tally in flush.ledger.items()
     ]

@@ -4,8 +4,8 @@ So a takeover and a commit in flight write the same document, and one of the two
 
 A document: `_id` (partition), `epoch` (raised by every acquisition), `owner`, `expires_at`, `offset` (next to consume;
 null until the group's start is known), `start_offset` (where the group began), `append_time` (Unix ms, of the last
-record consumed), `committed_at`, `checked_at`, `caught_up`, `counts` of all that was consumed, and `session` (the
-owner's, in MongoDB).
+record consumed), `duplicates` (what the partition had acknowledged without storing by then), `committed_at`,
+`checked_at`, `caught_up`, `counts` of all that was consumed, and `session` (the owner's, in MongoDB).
 
 MongoDB keeps a dead client's open transaction, and its lock on this document, for a minute. The session's id is there
 so that who takes over can end it at once.
@@ -37,6 +37,7 @@ class Lease:
     owner: str
     epoch: int
     offset: int | None  # where the last commit ended; None: nothing was ever committed
+    duplicates: int | None = None  # of the partition by then; None: not known
 
 
 class LeaseStore:
@@ -62,7 +63,8 @@ class LeaseStore:
                     "committed_at": None,
                     "checked_at": None,
                     "caught_up": False,
-                    "counts": {"enriched": 0, "bots": 0, "dead_lettered": 0},
+                    "duplicates": None,
+                    "counts": {"enriched": 0, "bots": 0, "dead_lettered": 0, "erased": 0},
                 }
             },
             upsert=True,
@@ -87,7 +89,7 @@ class LeaseStore:
         )
         if document is None:
             return None
-        return Lease(partition, owner, document["epoch"], document["offset"])
+        return Lease(partition, owner, document["epoch"], document["offset"], document.get("duplicates"))
 
     async def _end_session(self, session_id: Binary | None) -> None:
         """Abort what the former owner has under way: its lease is void, so it could not commit any more."""

@@ -1,4 +1,4 @@
-"""What a range of events changes in MongoDB: whole minute buckets, the feed, dead letters, and the ledger."""
+"""What a range of events changes in MongoDB: whole minute buckets, the feed, dead letters, chunks, and the ledger."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,16 +7,23 @@ from functools import cache
 from importlib import metadata
 from typing import Any, Protocol
 
+from pyarrow.lib import ArrowException
+
 from pistats.clock import Clock, now_ms
-from pistats.consumer.commit import Tally
+from pistats.consumer.chunks import chunk_documents
+from pistats.consumer.tally import Tally, ledger_of
 from pistats.consumer.transform import Outcome, Transformed, failure_of
 from pistats.enrich import EnrichedEvent, Failure, enriched_only
 from pistats.live.feed import LiveFeed
 from pistats.live.fold import LiveBuckets
 from pistats.mongo.indexes import Database
 from pistats.settings import ConsumerSettings, LiveSettings
+from pistats.warehouse.chunk import events_to_batch
 
 Document = dict[str, Any]
+
+FOLD_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, ArrowException)
+"""What a value that a step let through can raise later on."""
 
 MAX_DETAIL_CHARS = 1_000
 """Of a dead letter's detail: the message of an exception may quote the whole event."""
@@ -27,7 +34,9 @@ class Change:
     """Everything that one flush writes beside the checkpoint."""
 
     documents: Mapping[str, Sequence[Document]]  # whole documents per collection
+    chunks: Sequence[Document]  # new documents of the outbox
     ledger: Mapping[int, Tally]  # per append minute, Unix ms
+    duplicates: int  # what the partition had acknowledged without storing, up to the last record
 
 
 class View(Protocol):
@@ -59,12 +68,15 @@ class Projection:
         consumers: ConsumerSettings,
         live: LiveSettings,
         clock: Clock = now_ms,
+        duplicates: int | None = None,
     ) -> None:
+        """`duplicates`: what the partition had acknowledged without storing at the checkpoint; None: not known."""
         self._database = database
         self._partition = partition
         self._consumers = consumers
         self._live = live
         self._clock = clock
+        self._duplicates = duplicates
         self._views = self._new_views()
 
     def _new_views(self) -> dict[str, View]:
@@ -81,32 +93,36 @@ class Projection:
 
         An event that cannot be folded becomes a dead letter; nothing of it stays in the views.
         """
+        now = datetime.fromtimestamp(self._clock() / 1000, UTC)
         try:
-            await self._fold(transformed)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            chunks = await self._fold(transformed, now)
+        except FOLD_ERRORS:
             # Half of it may be folded: begin again from what is stored, without the events that fail by themselves.
             transformed = replace(transformed, outcomes=[self._tried(outcome) for outcome in transformed.outcomes])
             self._views = self._new_views()
-            await self._fold(transformed)
-        now = datetime.fromtimestamp(self._clock() / 1000, UTC)
+            chunks = await self._fold(transformed, now)
         documents = {
             collection: [{**document, "updated_at": now} for document in view.documents()]
             for collection, view in self._views.items()
         }
         documents["dead_letters"] = dead_letters_of(transformed, self._partition, now)
-        return Change(documents, ledger_of(transformed))
+        ledger = ledger_of(transformed.records, transformed.outcomes, self._duplicates)
+        self._duplicates = transformed.records.parts[-1].duplicates
+        return Change(documents, chunks, ledger, self._duplicates)
 
     def committed(self) -> None:
         """What the last `apply` gave is stored."""
         for view in self._views.values():
             view.committed()
 
-    async def _fold(self, transformed: Transformed) -> None:
+    async def _fold(self, transformed: Transformed, now: datetime) -> list[Document]:
+        """Fold the events into the views; the chunks that hold them."""
         events = enriched_only(transformed.outcomes)
         for collection, view in self._views.items():
             if missing := view.missing(events):
                 view.load(await self._database[collection].find({"_id": {"$in": missing}}).to_list())
             view.fold(events)
+        return chunk_documents(events, minutes_of(transformed), now)
 
     def _tried(self, outcome: Outcome) -> Outcome:
         """The outcome itself if it folds into empty views, else the failure to do so."""
@@ -116,33 +132,26 @@ class Projection:
             for view in self._new_views().values():
                 view.fold([outcome])
                 view.documents()
+            events_to_batch([outcome])
         except Exception as error:
             return failure_of("fold", error)
         return outcome
 
 
-def ledger_of(transformed: Transformed) -> dict[int, Tally]:
-    """Every record of the range once: enriched, bot or dead letter, by its append minute."""
-    ledger: dict[int, Tally] = {}
-    for minute, outcome in zip(transformed.records.minutes(), transformed.outcomes, strict=True):
-        tally = ledger.get(minute)
-        if tally is None:
-            tally = ledger[minute] = Tally()
-        if isinstance(outcome, Failure):
-            tally.dead_lettered += 1
-        elif outcome["is_bot"]:
-            tally.bots += 1
-        else:
-            tally.enriched += 1
-    return ledger
+def minutes_of(transformed: Transformed) -> list[int]:
+    """The append minute of each enriched event, Unix ms."""
+    minutes = zip(transformed.records.minutes(), transformed.outcomes, strict=True)
+    return [minute for minute, outcome in minutes if not isinstance(outcome, Failure)]
 
 
 def dead_letters_of(transformed: Transformed, partition: int, created_at: datetime) -> list[Document]:
-    """A document per failed record: where it was, what failed and why, its original bytes, the code that tried."""
+    """A document per failed record: where and when it came, what failed and why, its bytes, the code that tried."""
     records = transformed.records
+    minutes = records.minutes()
     return [
         {
             "_id": {"partition": partition, "offset": records.first_offset + index},
+            "append_minute": minutes[index],
             "stage": outcome.stage,
             "reason": outcome.reason.value,
             "detail": outcome.detail[:MAX_DETAIL_CHARS],

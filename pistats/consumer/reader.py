@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pistats.errors import CorruptionError
 from pistats.stream import frame
@@ -31,13 +32,21 @@ IDLE_WAIT_S = 2.0
 MINUTE_MS = 60_000
 
 
+class FramePart(NamedTuple):
+    """Records in a row that were appended together."""
+
+    append_time: int  # Unix ms
+    records: int
+    duplicates: int  # what the partition had acknowledged without storing, up to and including their frame
+
+
 @dataclass(frozen=True, slots=True)
 class RecordRange:
     """Consecutive records of a partition, never none. The offset of `payloads[i]` is `first_offset + i`."""
 
     first_offset: int
     payloads: list[bytes]
-    append_times: list[tuple[int, int]]  # (Unix ms, how many records in a row), in order
+    parts: list[FramePart]  # in order
     caught_up: bool  # nothing was waiting behind them
 
     @property
@@ -47,16 +56,17 @@ class RecordRange:
     @property
     def append_time(self) -> int:
         """Of the last record, Unix ms."""
-        return self.append_times[-1][0]
+        return self.parts[-1].append_time
 
     def minutes(self) -> list[int]:
         """The append minute of each record, Unix ms."""
-        return [time - time % MINUTE_MS for time, count in self.append_times for _ in range(count)]
+        return [time - time % MINUTE_MS for time, count, _ in self.parts for _ in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
     append_time: int
+    duplicates: int
     payloads: list[bytes]
     size_bytes: int
 
@@ -144,7 +154,7 @@ class PartitionReader:
             )
         if seen < len(content.payloads):
             payloads = content.payloads[seen:]
-            self._wait(_Run(content.append_time, payloads, sum(map(len, payloads))))
+            self._wait(_Run(content.append_time, content.duplicates, payloads, sum(map(len, payloads))))
             self._next += len(payloads)
 
     def _wait(self, run: _Run, *, first: bool = False) -> None:
@@ -153,7 +163,7 @@ class PartitionReader:
         self._waiting_bytes += run.size_bytes
 
     def _take(self, most: int) -> RecordRange:
-        first, payloads, times = self._offset, list[bytes](), list[tuple[int, int]]()
+        first, payloads, parts = self._offset, list[bytes](), list[FramePart]()
         size_bytes = 0
         while self._waiting and len(payloads) < most and size_bytes < RANGE_BYTES:
             run = self._waiting.popleft()
@@ -161,9 +171,9 @@ class PartitionReader:
             self._waiting_bytes -= run.size_bytes
             taken, left = run.payloads[: most - len(payloads)], run.payloads[most - len(payloads) :]
             if left:
-                self._wait(_Run(run.append_time, left, sum(map(len, left))), first=True)
+                self._wait(_Run(run.append_time, run.duplicates, left, sum(map(len, left))), first=True)
             payloads += taken
-            times.append((run.append_time, len(taken)))
+            parts.append(FramePart(run.append_time, len(taken), run.duplicates))
             size_bytes += run.size_bytes
         self._offset += len(payloads)
-        return RecordRange(first, payloads, times, caught_up=not self._waiting and self._offset >= self._end)
+        return RecordRange(first, payloads, parts, caught_up=not self._waiting and self._offset >= self._end)

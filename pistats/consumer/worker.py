@@ -131,7 +131,11 @@ class PartitionConsumer:
             idle_wait_s=min(IDLE_WAIT_S, self._consumers.lease_s / 4),
             hold=self._hold_back,
         )
-        projection = Projection(self._database, self._partition, self._consumers, self._live, self._clock)
+        # A log that is read from its first record on has acknowledged nothing before.
+        duplicates = 0 if offset == 0 else lease.duplicates
+        projection = Projection(
+            self._database, self._partition, self._consumers, self._live, self._clock, duplicates=duplicates
+        )
         self._note(epoch=lease.epoch, offset=offset)
         while not self._stopping.is_set():
             records = await reader.next()
@@ -164,7 +168,9 @@ class PartitionConsumer:
                 append_time=records.append_time,
                 caught_up=records.caught_up,
                 documents=change.documents,
+                chunks=change.chunks,
                 ledger=change.ledger,
+                duplicates=change.duplicates,
             )
         )
         projection.committed()

@@ -48,6 +48,8 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
             "minutes": [IndexModel([("_id.minute", ASCENDING)], name="minute"), _expiring("updated_at", live_keep_s)],
             "feed": [_expiring("updated_at", live_keep_s)],
             "ledger": [IndexModel([("_id.minute", ASCENDING)], name="minute")],
+            "archived": [IndexModel([("_id.minute", ASCENDING)], name="minute")],
+            "chunks": [IndexModel([("sites", ASCENDING), ("max_event_time", ASCENDING)], name="site_time")],
             "dead_letters": [
                 IndexModel([("created_at", DESCENDING)], name="newest"),
                 IndexModel([("reason", ASCENDING), ("created_at", DESCENDING)], name="reason"),

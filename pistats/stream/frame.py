@@ -84,6 +84,8 @@ class Columns:
     append_time: int
     keys: list[bytes]
     payloads: list[bytes]
+    duplicates: int
+    """As in `FrameTotals`."""
 
 
 class FrameWriter:
@@ -187,7 +189,7 @@ def columns(frame: bytes) -> Columns:
     bounds: list[int] = (ends + 8 * count).tolist()
     bounds.insert(0, 8 * count)
     pieces = [raw[start:end] for start, end in itertools.pairwise(bounds)]
-    return Columns(header.first_offset, header.append_time, pieces[:count], pieces[count:])
+    return Columns(header.first_offset, header.append_time, pieces[:count], pieces[count:], header.duplicates)
 
 
 def decode(frame: bytes) -> list[Record]:

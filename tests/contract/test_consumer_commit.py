@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from pistats.consumer.commit import Committer, Flush, Tally
+from pistats.consumer.commit import Committer, Flush
 from pistats.consumer.lease import NEVER, Lease, LeaseStore
+from pistats.consumer.tally import Tally
 from pistats.errors import FencedError, UnavailableError
 from pistats.mongo.indexes import ensure_group_indexes
 
@@ -47,12 +48,14 @@ def flush_of(lease: Lease, first: int = 0, end: int = 10, views: int = 10) -> Fl
             "dead_letters": [{"_id": {"partition": 0, "offset": end - 1}, "reason": "exception"}],
             "feed": [],
         },
-        ledger={MINUTE: Tally(enriched=end - first - 2, bots=1, dead_lettered=1)},
+        chunks=[{"_id": {"partition": 0, "first_offset": first}, "events": end - first - 1}],
+        ledger={MINUTE: Tally(end - first - 2, 1, 1, duplicates=2, first_offset=first, end_offset=end)},
+        duplicates=end,
     )
 
 
 async def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
-    names = ("partitions", "minutes", "feed", "dead_letters", "ledger")
+    names = ("partitions", "minutes", "feed", "dead_letters", "ledger", "chunks")
     return {name: await database[name].find().sort("_id").to_list() for name in names}
 
 
@@ -64,12 +67,18 @@ async def test_a_flush_writes_everything_and_moves_the_checkpoint(
     stored = await everything(database)
     partition = stored["partitions"][0]
     assert (partition["offset"], partition["append_time"], partition["caught_up"]) == (10, MINUTE + 10, True)
-    assert partition["counts"] == {"enriched": 8, "bots": 1, "dead_lettered": 1}
+    assert partition["counts"] == {"enriched": 8, "bots": 1, "dead_lettered": 1, "erased": 0}
+    assert partition["duplicates"] == 10
     assert partition["committed_at"] == partition["checked_at"] < partition["expires_at"]
     assert stored["minutes"] == [{"_id": {"site": "s", "minute": 0, "partition": 0}, "views": 10}]
     assert stored["ledger"] == [
-        {"_id": {"partition": 0, "minute": MINUTE}, "consumed": 10, "enriched": 8, "bots": 1, "dead_lettered": 1}
+        {
+            "_id": {"partition": 0, "minute": MINUTE},
+            **{"consumed": 10, "enriched": 8, "bots": 1, "dead_lettered": 1, "erased": 0, "duplicates": 2},
+            **{"first_offset": 0, "end_offset": 10},
+        }
     ]
+    assert stored["chunks"] == [{"_id": {"partition": 0, "first_offset": 0}, "events": 9}]
     assert len(stored["dead_letters"]) == 1
 
 
@@ -91,9 +100,10 @@ async def test_flushes_add_up_in_the_ledger_and_replace_buckets(
     await committer.commit(flush_of(lease, 0, 10, views=10))
     await committer.commit(flush_of(lease, 10, 15, views=15))
     stored = await everything(database)
-    assert stored["ledger"][0]["consumed"] == 15
+    (row,) = stored["ledger"]
+    assert (row["consumed"], row["duplicates"], row["first_offset"], row["end_offset"]) == (15, 4, 0, 15)
     assert [bucket["views"] for bucket in stored["minutes"]] == [15]
-    assert stored["partitions"][0]["counts"] == {"enriched": 11, "bots": 2, "dead_lettered": 2}
+    assert stored["partitions"][0]["counts"] == {"enriched": 11, "bots": 2, "dead_lettered": 2, "erased": 0}
 
 
 async def test_a_flush_that_skips_records_is_refused(

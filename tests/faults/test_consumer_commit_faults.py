@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from pistats.consumer.commit import Committer, Flush, Tally
+from pistats.consumer.commit import Committer, Flush
 from pistats.consumer.lease import Lease, LeaseStore
+from pistats.consumer.tally import Tally
 from pistats.errors import FencedError, UnavailableError
 from pistats.mongo.client import connect
 from pistats.mongo.indexes import ensure_group_indexes

@@ -104,7 +104,7 @@ async def assert_counted_once(group: Database) -> None:
     counts = (await checkpoint(group))["counts"]
     assert sum(minute["views"] for minute in minutes) == EVENTS
     assert sum(one["enriched"] for one in ledger) == EVENTS
-    assert counts == {"enriched": EVENTS, "bots": 0, "dead_lettered": 0}
+    assert counts == {"enriched": EVENTS, "bots": 0, "dead_lettered": 0, "erased": 0}
 
 
 async def test_a_consumer_killed_at_any_moment_loses_and_doubles_nothing(

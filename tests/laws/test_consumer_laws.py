@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pistats.mongo.indexes import ensure_group_indexes
 from pistats.settings import ConsumerSettings, LiveSettings
 from pistats.stream.batch import Fetched
 from pistats.stream.frame import FrameTotals, FrameWriter
+from pistats.warehouse.chunk import decode_chunk
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -29,6 +31,7 @@ MINUTE = 60_000
 HUMAN = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 BOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 COLLECTIONS = ("minutes", "feed", "dead_letters", "ledger")
+CUT_BY_FLUSHES = ("chunks",)
 SHARED = frozenset({"updated_at", "created_at"})
 
 
@@ -110,7 +113,7 @@ def frame_of(first_offset: int, payloads: Sequence[bytes]) -> bytes:
         keys=[b"k"] * len(payloads),
         payloads=payloads,
         batches=[(bytes(16), len(payloads))],
-        totals=FrameTotals(),
+        totals=FrameTotals(duplicates=first_offset // 3),
     )
 
 
@@ -169,16 +172,45 @@ async def consume(database: Database, steps: Sequence[Step]) -> None:
             await task
 
 
+async def archive(database: Database) -> dict[str, Any]:
+    """What the chunks hold together, wherever the flushes have cut it. Every chunk describes its own events."""
+    events: list[dict[str, Any]] = []
+    minutes: Counter[int] = Counter()
+    for chunk in await database["chunks"].find().sort("_id").to_list():
+        held = decode_chunk(chunk["data"], chunk["schema"]).to_pylist()
+        offsets = [event["offset"] for event in held]
+        assert (chunk["_id"]["first_offset"], chunk["end_offset"]) == (offsets[0], offsets[-1] + 1)
+        assert chunk["sites"] == sorted({event["site"] for event in held})
+        times = [event["event_time"] for event in held]
+        assert (chunk["min_event_time"], chunk["max_event_time"]) == (min(times), max(times))
+        assert chunk["events"] == len(held) == sum(count for _, count in chunk["minutes"])
+        minutes.update(dict(chunk["minutes"]))
+        events += held
+    return {"events": events, "minutes": minutes}
+
+
 async def outcome(database: Database) -> dict[str, Any]:
     """Everything that readers see, without the times at which it was written."""
     found: dict[str, Any] = {}
     for name in COLLECTIONS:
         documents = await database[name].find().sort("_id").to_list()
         found[name] = [{key: value for key, value in one.items() if key not in SHARED} for one in documents]
+    found["archive"] = await archive(database)
     partition = await database["partitions"].find_one({"_id": 0})
     assert partition is not None
-    found["partition"] = {key: partition[key] for key in ("offset", "append_time", "counts")}
+    found["partition"] = {key: partition[key] for key in ("offset", "append_time", "counts", "duplicates")}
     return found
+
+
+def ledger_and_archive_agree(found: dict[str, Any]) -> bool:
+    """Every record once in the ledger, every enriched one once in the chunks, minute by minute, without a gap."""
+    at, duplicates = 0, 0
+    for row in found["ledger"]:
+        assert row["first_offset"] == at
+        assert row["consumed"] == row["enriched"] + row["bots"] + row["dead_lettered"] == row["end_offset"] - at
+        assert found["archive"]["minutes"][row["_id"]["minute"]] == row["enriched"] + row["bots"]
+        at, duplicates = row["end_offset"], duplicates + row["duplicates"]
+    return bool(at == found["partition"]["offset"] and duplicates == found["partition"]["duplicates"])
 
 
 @settings(
@@ -195,11 +227,12 @@ async def test_any_split_and_any_death_give_the_same_documents(
     await ensure_group_indexes(database, 3_600)
     outcomes = []
     for run in (steps, [Step(payloads, None)]):
-        for name in (*COLLECTIONS, "partitions"):
+        for name in (*COLLECTIONS, *CUT_BY_FLUSHES, "partitions"):
             await database[name].delete_many({})
         await consume(database, run)
         outcomes.append(await outcome(database))
     assert outcomes[0] == outcomes[1]
+    assert ledger_and_archive_agree(outcomes[0])
     tally = outcomes[0]["partition"]["counts"]
     assert sum(tally.values()) == len(payloads)
     assert tally["dead_lettered"] == payloads.count(b"not JSON") == len(outcomes[0]["dead_letters"])

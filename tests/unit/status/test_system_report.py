@@ -61,6 +61,7 @@ def test_everything_consumed_is_healthy_and_adds_up() -> None:
         "enriched": 97,
         "bots": 2,
         "dead_lettered": 1,
+        "erased": 0,
         "difference": 0,
     }
 
