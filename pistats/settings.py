@@ -162,6 +162,25 @@ class LiveSettings(Section):
     updates_per_s: float = Field(5.0, gt=0, le=60, description="Most pushes a second to each open live page.")
 
 
+class WarehouseSettings(Section):
+    """Every event as Parquet files, and those that wait for them in the outbox."""
+
+    root: str | None = Field(
+        None, description="Folder of the files, or `s3://BUCKET/PREFIX`. Unset: `warehouse` in the data directory."
+    )
+    cache_bytes: int = Field(
+        128_000_000,
+        ge=1_000_000,
+        description="Decoded chunks that a reading process keeps in memory: five minutes at 500 events/s.",
+    )
+    max_waiting_events: int = Field(
+        1_000_000,
+        ge=1_000,
+        description="Events of chunks that one query may hold, some 700 bytes each; above, it is refused until the "
+        "archive has run.",
+    )
+
+
 class DashboardSettings(Section):
     """The Streamlit dashboard."""
 
@@ -191,6 +210,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     consumers: ConsumerSettings = ConsumerSettings()
     live: LiveSettings = LiveSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
     dashboard: DashboardSettings = DashboardSettings()
 
     @model_validator(mode="after")
@@ -219,6 +239,11 @@ class Settings(BaseSettings):
         """The MongoDB database of the system (no group) or of one consumer group."""
         prefix = self.mongodb.database_prefix
         return prefix if group is None else f"{prefix}_{group}"
+
+    @property
+    def warehouse_root(self) -> str:
+        """Where the warehouse's files are: an absolute folder or an `s3://` address."""
+        return self.warehouse.root or str((self.data / "warehouse").absolute())
 
 
 def _toml_files(init_settings: PydanticBaseSettingsSource) -> list[Path]:

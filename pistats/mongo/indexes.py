@@ -21,6 +21,7 @@ SYSTEM_COLLECTIONS: dict[str, list[IndexModel]] = {
     "groups": [],
     "settings": [],
     "salts": [],
+    "erasures": [IndexModel([("_id.site", ASCENDING)], name="site")],
     "annotations": [IndexModel([("site", ASCENDING), ("date", ASCENDING)], name="site_date")],
     "job_runs": [
         IndexModel([("created_time", DESCENDING)], name="newest"),
@@ -48,8 +49,17 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
             "minutes": [IndexModel([("_id.minute", ASCENDING)], name="minute"), _expiring("updated_at", live_keep_s)],
             "feed": [_expiring("updated_at", live_keep_s)],
             "ledger": [IndexModel([("_id.minute", ASCENDING)], name="minute")],
+            "chunks": [
+                IndexModel([("sites", ASCENDING), ("max_event_time", ASCENDING)], name="site_time"),
+                IndexModel([("created_at", ASCENDING)], name="oldest"),
+            ],
             "archived": [IndexModel([("_id.minute", ASCENDING)], name="minute")],
-            "chunks": [IndexModel([("sites", ASCENDING), ("max_event_time", ASCENDING)], name="site_time")],
+            "files": [
+                IndexModel([("site", ASCENDING), ("max_event_time", ASCENDING)], name="site_time"),
+                IndexModel([("site", ASCENDING), ("date", ASCENDING)], name="site_date"),
+            ],
+            "removed_files": [IndexModel([("removed_at", ASCENDING)], name="removed")],
+            "dirty_dates": [],
             "dead_letters": [
                 IndexModel([("created_at", DESCENDING)], name="newest"),
                 IndexModel([("reason", ASCENDING), ("created_at", DESCENDING)], name="reason"),

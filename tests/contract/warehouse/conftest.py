@@ -1,0 +1,36 @@
+"""A group's database, a system database and a warehouse of each test's own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pistats.mongo.indexes import Database, ensure_group_indexes, ensure_system_indexes
+from pistats.warehouse.source import EventSource
+
+
+@pytest.fixture
+async def group(database: Database) -> Database:
+    """A consumer group's database, as `pistats up` makes it."""
+    await ensure_group_indexes(database, 3_600)
+    return database
+
+
+@pytest.fixture
+async def system(database: Database) -> AsyncIterator[Database]:
+    """The system database beside it."""
+    name = f"{database.name}_system"
+    await ensure_system_indexes(database.client[name])
+    yield database.client[name]
+    await database.client.drop_database(name)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """The warehouse's root."""
+    return str(tmp_path / "warehouse")
+
+
+@pytest.fixture
+def source(group: Database, system: Database, root: str) -> EventSource:
+    return EventSource(group, system, root)
