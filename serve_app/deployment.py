@@ -21,15 +21,13 @@ from pistats.sites import SiteStore
 from pistats.topology import Topology, load_topology
 from pistats.topology_cache import TopologyCache
 from serve_app.ingest_asgi import IngestApp
-from serve_app.query.app import build_query_app
+from serve_app.query.app import MAX_REQUESTS, build_query_app
 from serve_app.tracker import SCRIPT
 
 INGEST = "ingest"
 """Name of the Serve application that takes events."""
 QUERY = "query"
 """Name of the Serve application that answers questions, a process of its own: no query delays an event."""
-QUERY_CALLS = 256
-"""Requests that the query replica holds at once, live streams included; it refuses more by itself, as a problem."""
 QUIET = {"enable_access_log": False, "log_level": "WARNING"}
 """Said twice: a deployment does not inherit what Serve was started with, and would write a line for every request."""
 MARGIN = 100
@@ -59,8 +57,8 @@ def deploy_query(settings: Settings, mongodb_uri: str) -> None:
     deployment = serve.deployment(
         name=QUERY,
         num_replicas=1,
-        max_ongoing_requests=QUERY_CALLS + MARGIN,
-        max_queued_requests=QUERY_CALLS + MARGIN,
+        max_ongoing_requests=MAX_REQUESTS + MARGIN,
+        max_queued_requests=MAX_REQUESTS + MARGIN,
         ray_actor_options={"num_cpus": 0},
         logging_config=QUIET,
         health_check_period_s=5,

@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib import metadata
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from pymongo import AsyncMongoClient
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pistats.clock import Clock
 from pistats.consumer.groups import reader_group
@@ -17,7 +16,8 @@ from pistats.live.source import LiveSource
 from pistats.mongo.client import Document, connect
 from pistats.settings import Settings
 from pistats.sites import SiteStore
-from serve_app.query import live
+from serve_app.query import ledger, live
+from serve_app.query.guard import Guard
 from serve_app.query.live_numbers import LiveNumbers, NewView
 from serve_app.query.parts import Parts
 from serve_app.query.problem import Problem, answer_problems
@@ -33,10 +33,13 @@ a `detail` that says how to mend them.
 ROOT_PATH = "/api"
 """Where Serve puts the application."""
 
-ROUTERS: tuple[APIRouter, ...] = (live.router,)
+MAX_REQUESTS = 256
+"""Requests that one process holds at once, live streams included."""
+
+ROUTERS: tuple[APIRouter, ...] = (live.router, ledger.router)
 
 
-def build_query_app(settings: Settings, mongodb_uri: str) -> FastAPI:
+def build_query_app(settings: Settings, mongodb_uri: str, max_requests: int = MAX_REQUESTS) -> FastAPI:
     """The application, with connections of its own from its start to its end. Routes begin with `/v1`."""
 
     @asynccontextmanager
@@ -62,7 +65,7 @@ def build_query_app(settings: Settings, mongodb_uri: str) -> FastAPI:
         openapi_url="/openapi.json",
         lifespan=lifespan,
     )
-    app.add_middleware(NoStore)
+    app.add_middleware(Guard, max_requests=max_requests)
     answer_problems(app)
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
@@ -77,32 +80,30 @@ def _group_parts(client: AsyncMongoClient[Document], settings: Settings, group: 
     def source(view: NewView, clock: Clock, changed: Callable[[], None]) -> LiveSource[LiveView]:
         return LiveSource(database, view, clock, changed)
 
-    return GroupParts(group, LiveNumbers(source, settings.live.updates_per_s))
-
-
-class NoStore:
-    """Says of every answer that it must not be kept: it is someone's numbers, and they change."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def say(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["cache-control"] = "no-store"
-            await send(message)
-
-        await self._app(scope, receive, say if scope["type"] == "http" else send)
+    return GroupParts(group, database, LiveNumbers(source, settings.live.updates_per_s))
 
 
 def _describe_problems(app: FastAPI) -> None:
     """Put the shape of a problem into the OpenAPI document, in place of FastAPI's own shape of a validation error."""
     made = app.openapi
 
-    def openapi() -> dict[str, object]:
+    def openapi() -> dict[str, Any]:
         document = made()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = Problem.model_json_schema()
+        for path in document["paths"].values():
+            for call in path.values():
+                for parameter in call.get("parameters", ()):
+                    _without_null(parameter["schema"])
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """A parameter may be left out; it cannot be null, which only Python's default for it is."""
+    match schema.pop("anyOf", None):
+        case [one, {"type": "null"}]:
+            schema.update(one)
+        case other if other is not None:
+            schema["anyOf"] = other

@@ -9,11 +9,19 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
 
-from pistats.errors import ConfigurationError, OverloadedError, PistatsError, RetryableError
+from pistats.errors import (
+    ConfigurationError,
+    InputError,
+    OverloadedError,
+    PistatsError,
+    QueryError,
+    QueryTimeoutError,
+    RetryableError,
+)
 from pistats.ingest.problem import ProblemKind
 
 log = logging.getLogger(__name__)
@@ -25,11 +33,24 @@ WRITE_KEY = ProblemKind("/problems/write-key", 403, "A write key cannot read")
 NOT_FOUND = ProblemKind("/problems/not-found", 404, "There is nothing here")
 NOT_ALLOWED = ProblemKind("/problems/method-not-allowed", 405, "This method is not allowed here")
 INVALID = ProblemKind("/problems/invalid-request", 422, "The request cannot be understood")
+TOO_LARGE = ProblemKind("/problems/too-large", 413, "The body is too large")
 OVERLOADED = ProblemKind("/problems/overloaded", 429, "Too many queries at a time")
 INTERNAL_ERROR = ProblemKind("/problems/internal-error", 500, "An error of the server")
 UNAVAILABLE = ProblemKind("/problems/unavailable", 503, "This cannot be answered at the moment")
+TIMED_OUT = ProblemKind("/problems/query-timeout", 504, "The query took too long")
 
-KINDS = (UNKNOWN_KEY, WRITE_KEY, NOT_FOUND, NOT_ALLOWED, INVALID, OVERLOADED, INTERNAL_ERROR, UNAVAILABLE)
+KINDS = (
+    UNKNOWN_KEY,
+    WRITE_KEY,
+    NOT_FOUND,
+    NOT_ALLOWED,
+    TOO_LARGE,
+    INVALID,
+    OVERLOADED,
+    INTERNAL_ERROR,
+    UNAVAILABLE,
+    TIMED_OUT,
+)
 _BY_STATUS = {kind.status: kind for kind in KINDS}
 
 RETRY_AFTER_S = 1
@@ -70,7 +91,6 @@ def answer_problems(app: FastAPI) -> None:
     """Have every error of `app` answered as a problem."""
     app.add_exception_handler(QueryProblemError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(ValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(PistatsError, _failed)
     app.add_exception_handler(PyMongoError, _failed)
@@ -79,12 +99,12 @@ def answer_problems(app: FastAPI) -> None:
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, QueryProblemError)
-    return _response(error.kind, error.detail, error.headers)
+    return problem_response(error.kind, error.detail, error.headers)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError | ValidationError)
-    return _response(INVALID, _said(error.errors()))
+    assert isinstance(error, RequestValidationError)
+    return problem_response(INVALID, _said(error.errors()))
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
@@ -93,31 +113,39 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     if kind is None:
         title = HTTPStatus(error.status_code).phrase
         kind = ProblemKind(f"/problems/http-{error.status_code}", error.status_code, title)
-    return _response(kind, str(error.detail), dict(error.headers or {}))
+    return problem_response(kind, str(error.detail), dict(error.headers or {}))
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, ConfigurationError):
-        return _response(INVALID, str(error))
+    if isinstance(error, QueryTimeoutError):
+        return problem_response(TIMED_OUT, str(error))
+    if isinstance(error, QueryError | InputError | ConfigurationError):
+        return problem_response(INVALID, str(error))
     if isinstance(error, RetryableError):
         kind = OVERLOADED if isinstance(error, OverloadedError) else UNAVAILABLE
-        return _response(kind, str(error), {"retry-after": str(max(1, math.ceil(error.retry_after_s)))})
+        return problem_response(kind, str(error), {"retry-after": str(max(1, math.ceil(error.retry_after_s)))})
     if isinstance(error, PyMongoError):
         log.warning("MongoDB did not answer a query: %s", error)
-        return _response(UNAVAILABLE, "MongoDB does not answer: ask again.", {"retry-after": str(RETRY_AFTER_S)})
+        return problem_response(UNAVAILABLE, "MongoDB does not answer: ask again.", {"retry-after": str(RETRY_AFTER_S)})
     return await _unexpected(request, error)
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
     log.exception("a query failed", exc_info=error)
-    return _response(INTERNAL_ERROR, "The error is in the server's log.")
+    return problem_response(INTERNAL_ERROR, "The error is in the server's log.")
 
 
-def _response(kind: ProblemKind, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def problem_response(kind: ProblemKind, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The refusal as it is sent."""
     problem = Problem(type=kind.type, title=kind.title, status=kind.status, detail=detail)
     return JSONResponse(problem.model_dump(), kind.status, headers, MEDIA_TYPE)
 
 
 def _said(errors: Sequence[Any]) -> str:
     """Each complaint with the name of what it is about; never the input itself."""
-    return "; ".join(f"{'.'.join(str(part) for part in one['loc'][-2:])}: {one['msg']}" for one in errors[:5])
+    return "; ".join(f"{_place(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in errors[:5])
+
+
+def _place(location: Sequence[Any]) -> str:
+    """Such as `from` or `steps.0.name`: without query, path or body before it. A client's own name is cut short."""
+    return ".".join(str(part)[:40] for part in location[1:]) or "the body"

@@ -70,3 +70,27 @@ class LiveAnswer(Shape):
     lag_s: float | None
     status: str
     warnings: list[str]
+
+
+class LedgerRowShape(Shape):
+    partition: int
+    minute: str
+    appended: int
+    duplicates: int
+    enriched: int
+    bots: int
+    dead_lettered: int
+    erased: int
+    archived: int
+    waiting: int
+    skipped: int
+    difference: int
+    balanced: bool
+
+
+class LedgerAnswer(Shape):
+    """By minute and partition. `skipped`: offsets that nobody has accounted for, part of `appended`."""
+
+    rows: list[LedgerRowShape]
+    totals: dict[str, int]
+    balanced: bool

@@ -4,7 +4,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from serve_app.query.live_numbers import LiveNumbers
@@ -20,6 +22,7 @@ class GroupParts:
     """What answers for one group."""
 
     name: str
+    database: AsyncDatabase[dict[str, Any]]
     live: LiveNumbers
 
 

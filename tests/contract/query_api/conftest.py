@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,10 +76,10 @@ def group(database: AsyncDatabase[dict[str, Any]], settings: Settings) -> AsyncD
     return database.client[settings.database(settings.consumers.group)]
 
 
-@pytest.fixture
-def api(settings: Settings, mongo_uri: str) -> Iterator[str]:
-    """The address of a query API of this test's own, where Serve would have put it."""
-    app = build_query_app(settings, mongo_uri)
+@contextmanager
+def serving(settings: Settings, mongo_uri: str, **options: Any) -> Iterator[str]:
+    """A query API of this test's own, where Serve would have put it: its address."""
+    app = build_query_app(settings, mongo_uri, **options)
 
     async def mounted(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "root_path": ROOT_PATH}, receive, send)
@@ -92,9 +93,18 @@ def api(settings: Settings, mongo_uri: str) -> Iterator[str]:
         assert thread.is_alive(), "the query API ended"
         assert time.monotonic() < deadline, "the query API doesn't start"
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}{ROOT_PATH}"
-    server.should_exit = True
-    thread.join(START_TIMEOUT_S)
+    try:
+        yield f"http://127.0.0.1:{port}{ROOT_PATH}"
+    finally:
+        server.should_exit = True
+        thread.join(START_TIMEOUT_S)
+
+
+@pytest.fixture
+def api(settings: Settings, mongo_uri: str) -> Iterator[str]:
+    """The address of a running query API."""
+    with serving(settings, mongo_uri) as address:
+        yield address
 
 
 @pytest.fixture

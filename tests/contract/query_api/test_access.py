@@ -2,8 +2,9 @@
 
 import pytest
 
+from pistats.settings import Settings
 from pistats.sites import SiteKeys
-from tests.contract.query_api.conftest import Answer, Reader
+from tests.contract.query_api.conftest import Answer, Reader, serving
 
 LIVE = "/v1/live"
 
@@ -58,3 +59,11 @@ async def test_the_description_says_where_it_is(reader: Reader) -> None:
     assert b"/api/openapi.json" in page.body
     assert document["servers"] == [{"url": "/api"}]
     assert {"/v1/live", "/v1/live/stream"} <= set(document["paths"])
+
+
+async def test_too_many_requests_at_a_time_are_refused(settings: Settings, mongo_uri: str) -> None:
+    with serving(settings, mongo_uri, max_requests=0) as address:
+        answer = await ask(address, None)
+
+    assert (answer.status, answer.json()["type"]) == (429, "/problems/overloaded")
+    assert int(answer.headers["retry-after"]) > 0
