@@ -14,7 +14,9 @@ from starlette.routing import WebSocketRoute
 from dashboard.gate import Gate
 from dashboard.keeper import Keeper
 from dashboard.live_socket import PATH, LiveSocket
+from dashboard.oidc import Oidc
 from dashboard.services import Services, provide
+from dashboard.sign_in import SignIns
 from pistats.clock import now_ms
 from pistats.live import LiveView
 from pistats.live.hub import LiveHub
@@ -32,9 +34,12 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
     source = LiveSource(group, LiveView, clock, lambda: hub.changed())
     hub = LiveHub(lambda: source.view, lambda: source.connected, settings.live.updates_per_s, clock)
 
+    sign_ins = SignIns(keeper, settings.dashboard.sign_in_s, clock, settings.oidc)
+    oidc = Oidc(settings.oidc, settings.dashboard, clock)
+
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
-        provide(Services(settings, system, keeper, hub, asyncio.get_running_loop()))
+        provide(Services(settings, system, keeper, sign_ins, hub, asyncio.get_running_loop()))
         tasks = [asyncio.create_task(part.run()) for part in (keeper, source, hub)]
         try:
             yield
@@ -47,7 +52,8 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
         SCRIPT,
         lifespan=lifespan,
         routes=[WebSocketRoute(PATH, LiveSocket(hub).serve)],
-        middleware=[Middleware(Gate, source=keeper, sign_in_s=settings.dashboard.sign_in_s, clock=clock)],
+        middleware=[Middleware(Gate, source=keeper, sign_ins=sign_ins, oidc=oidc, clock=clock)],
+        secrets=oidc.secrets(),
     )
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import query_state
 from dashboard.account import sign_out_button
 from dashboard.services import services
+from dashboard.sign_in import SignIn
 
 STYLE = """
 <style>
@@ -33,9 +34,23 @@ It prints a write key and the one line to paste into your pages.
 SITE, KEY = "site", "site_picker"
 
 
+def signed_in() -> SignIn:
+    """Who is looking. The gate has let the browser in; what it may do is decided here, at every run."""
+    sign_in = services().sign_ins.of(st.context.cookies.to_dict())
+    if sign_in is None:  # it ended a moment ago: the gate closes the socket, and the page goes to the login
+        st.stop()
+    return sign_in
+
+
+def sites_to_see() -> tuple[str, ...]:
+    """The sites that whoever is looking may see, by name."""
+    sign_in = signed_in()
+    return tuple(site for site in services().keeper.sites if sign_in.may_see(site))
+
+
 def draw() -> None:
     """Draws what stands above every page. Picking another site changes the address, and back."""
-    sites = services().keeper.sites
+    sites = sites_to_see()
     st.html(STYLE)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         if sites:
@@ -46,7 +61,7 @@ def draw() -> None:
 
 def chosen_site() -> str | None:
     """The site to show: from the address, else the first; None when there is none."""
-    sites = services().keeper.sites
+    sites = sites_to_see()
     asked = query_state.value(SITE)
     return asked if asked in sites else next(iter(sites), None)
 

@@ -1,8 +1,8 @@
-"""The one door: every request and every socket needs a sign-in, except the login page and the health check."""
+"""The one door: every request and every socket needs a sign-in, but for the ways in and the health check."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
@@ -11,11 +11,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard import login_page
 from dashboard.limiter import LoginLimiter
+from dashboard.oidc import START, TARGET_COOKIE, Oidc, take_away
 from dashboard.origin import same_origin
-from dashboard.sign_in import SignIn, SignIns, cookie_name
-from pistats.dashboard_access import DashboardAccess, verify_password
+from dashboard.sign_in import AccessSource, Kind, SignIn, SignIns, cookie_name, share_cookie_name
+from pistats.dashboard_access import DashboardAccess, role_of_password
+from pistats.share_links import hash_token
 
-LOGIN, LOGOUT, HEALTH, CHECK = "/login", "/logout", "/healthz", "/auth/check"
+LOGIN, LOGOUT, HEALTH, CHECK, SHARE = "/login", "/logout", "/healthz", "/auth/check", "/share/"
+
+SCOPE_KEY = "pistats.sign_in"
+"""Where the application behind the gate finds who is asking."""
 
 MAX_FORM_BYTES = 10_000
 """A password and a path; anything longer is no login."""
@@ -33,21 +38,16 @@ HEADERS = {
 }
 
 
-class AccessSource(Protocol):
-    """Where the gate reads who may enter; None until MongoDB has answered once."""
-
-    @property
-    def access(self) -> DashboardAccess | None: ...
-
-
 class Gate:
     """ASGI middleware: lets a signed-in browser through to `app`, sends everyone else to the login page."""
 
-    def __init__(self, app: ASGIApp, source: AccessSource, sign_in_s: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, app: ASGIApp, source: AccessSource, sign_ins: SignIns, oidc: Oidc, clock: Callable[[], int]
+    ) -> None:
         self._app = app
         self._source = source
-        self._sign_in_s = sign_in_s
-        self._sign_ins = SignIns(sign_in_s, clock)
+        self._sign_ins = sign_ins
+        self._oidc = oidc
         self._limiter = LoginLimiter(clock)
         self._verifying = asyncio.Semaphore(MAX_VERIFICATIONS)
         self._clock = clock
@@ -77,53 +77,100 @@ class Gate:
             return JSONResponse({"status": "ok"})
         if access is None:
             return login_page.starting()
-        if path == LOGIN:
+        if path in (LOGIN, START):
             return await self._login(request, access)
+        if path.startswith(SHARE):
+            return self._open_share(request, access)
         if path == LOGOUT and request.method == "POST":
             return self._sign_out(request, access)
-        if self._checked(request, access) is None:
-            return _refuse(request)
-        return Response(status_code=204, headers={"cache-control": "no-store"}) if path == CHECK else None
+        if self._oidc.passes(path):
+            return None
+        return self._for_signed_in(request, access)
 
-    def _checked(self, connection: HTTPConnection, access: DashboardAccess) -> SignIn | None:
-        return self._sign_ins.check(access, connection.cookies.get(cookie_name(access)))
+    def _for_signed_in(self, request: Request, access: DashboardAccess) -> Response | None:
+        sign_in = self._sign_ins.of(request.cookies)
+        if sign_in is None or sign_in.role == "guest":
+            vouched = self._by_oidc(request, access)
+            if vouched is not None:
+                return vouched
+        if sign_in is None:
+            return _refuse(request)
+        request.scope[SCOPE_KEY] = sign_in
+        if request.url.path == CHECK:
+            return Response(status_code=204, headers={"cache-control": "no-store"})
+        return None
+
+    # By password
 
     async def _login(self, request: Request, access: DashboardAccess) -> Response:
         target = login_page.local_target(request.query_params.get("next"))
+        if request.url.path == START:
+            provider = self._oidc.label
+            return self._oidc.start(target, _secure(request)) if provider else RedirectResponse(LOGIN, 303)
         if request.method in ("GET", "HEAD"):
-            signed_in = self._checked(request, access) is not None
-            return RedirectResponse(target, 303) if signed_in else login_page.form(target)
+            sign_in = self._sign_ins.of(request.cookies)
+            signed_in = sign_in is not None and sign_in.role != "guest"
+            return RedirectResponse(target, 303) if signed_in else self._form(target)
         if request.method != "POST":
             return PlainTextResponse("Method not allowed", 405, headers={"allow": "GET, POST"})
         if not same_origin(request.headers):
-            return login_page.form(target, "This form was sent from another site. Please sign in here.", 403)
+            return self._form(target, "This form was sent from another site. Please sign in here.", 403)
         return await self._attempt(request, access, target)
+
+    def _form(
+        self, target: str, message: str = "", status: int = 200, headers: dict[str, str] | None = None
+    ) -> Response:
+        return login_page.form(target, message, status, headers, provider=self._oidc.label)
 
     async def _attempt(self, request: Request, access: DashboardAccess, target: str) -> Response:
         address = request.client.host if request.client else ""
         wait_s = self._limiter.wait_s(address)
         if wait_s:
-            return login_page.form(
-                target, f"Too many attempts. Try again in {wait_s} s.", 429, {"retry-after": str(wait_s)}
-            )
+            return self._form(target, f"Too many attempts. Try again in {wait_s} s.", 429, {"retry-after": str(wait_s)})
         password = await login_page.posted_password(request, MAX_FORM_BYTES)
         # Counted before it is known to be wrong: attempts sent at the same time are not free.
         self._limiter.failed(address)
         async with self._verifying:
-            right = bool(password) and await asyncio.to_thread(verify_password, access, password)
-        if not right:
-            return login_page.form(target, "That is not the password.", 401)
+            role = await asyncio.to_thread(role_of_password, access, password) if password else None
+        if role is None:
+            return self._form(target, "That is not the password.", 401)
         self._limiter.succeeded(address)
-        return self._signed_in(request, access, target)
+        return self._signed_in(request, access, target, "password", role)
 
-    def _signed_in(self, request: Request, access: DashboardAccess, target: str) -> Response:
+    # By a provider
+
+    def _by_oidc(self, request: Request, access: DashboardAccess) -> Response | None:
+        """The sign-in of a person who has just come back from the provider; None when nobody has."""
+        claim = self._oidc.claim(request.cookies)
+        if claim is None:
+            return None
+        if self._oidc.role(claim) is None:
+            answer = self._form("/", f"{claim.email} may not open this dashboard. Ask whoever runs it.", 403)
+        else:
+            target = login_page.local_target(request.cookies.get(TARGET_COOKIE))
+            answer = self._signed_in(request, access, target, "oidc", claim.email)
+        take_away(answer, request.cookies)
+        return answer
+
+    # By a share link
+
+    def _open_share(self, request: Request, access: DashboardAccess) -> Response:
+        link = access.shares.get(hash_token(request.url.path.removeprefix(SHARE)))
+        if link is None:
+            return self._form("/", "This link does not work any more. Ask whoever gave it to you.", 404)
+        target = f"/?{urlencode({'site': link.site})}"
+        return self._signed_in(request, access, target, "share", link.share_id)
+
+    # In and out
+
+    def _signed_in(self, request: Request, access: DashboardAccess, target: str, kind: Kind, who: str) -> Response:
         answer = RedirectResponse(target, 303, headers={"cache-control": "no-store"})
         answer.set_cookie(
-            cookie_name(access),
-            self._sign_ins.issue(access),
-            max_age=self._sign_in_s,
+            share_cookie_name(access) if kind == "share" else cookie_name(access),
+            self._sign_ins.issue(access, kind, who),
+            max_age=self._sign_ins.sign_in_s,
             path="/",
-            secure=request.url.scheme == "https",
+            secure=_secure(request),
             httponly=True,
             samesite="lax",
         )
@@ -133,19 +180,20 @@ class Gate:
         if not same_origin(request.headers):
             return PlainTextResponse("This was sent from another site.", 403)
         answer = RedirectResponse(LOGIN, 303, headers={"cache-control": "no-store"})
-        secure = request.url.scheme == "https"
-        answer.delete_cookie(cookie_name(access), path="/", secure=secure, httponly=True, samesite="lax")
+        for name in (cookie_name(access), share_cookie_name(access)):
+            answer.delete_cookie(name, path="/", secure=_secure(request), httponly=True, samesite="lax")
         return answer
 
     # Sockets
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection, access = HTTPConnection(scope), self._source.access
-        sign_in = self._checked(connection, access) if access else None
+        connection = HTTPConnection(scope)
+        sign_in = self._sign_ins.of(connection.cookies)
         if sign_in is None or not same_origin(connection.headers):
             await receive()
             await send({"type": "websocket.close", "code": SOCKET_REFUSED, "reason": "sign in first"})
             return
+        scope[SCOPE_KEY] = sign_in
         await self._app(scope, self._until_expiry(connection, sign_in, receive), send)
 
     def _until_expiry(self, connection: HTTPConnection, sign_in: SignIn, receive: Receive) -> Receive:
@@ -156,8 +204,8 @@ class Gate:
             try:
                 while not waiting.done():
                     left_s = (sign_in.expires_time - self._clock()) / 1000
-                    access = self._source.access
-                    if left_s <= 0 or access is None or self._checked(connection, access) is None:
+                    now = self._sign_ins.of(connection.cookies)
+                    if left_s <= 0 or now is None or (now.role, now.site) != (sign_in.role, sign_in.site):
                         return {"type": "websocket.disconnect", "code": SOCKET_REFUSED}
                     await asyncio.wait([waiting], timeout=min(left_s + 0.01, RECHECK_S))
                 return waiting.result()
@@ -168,7 +216,11 @@ class Gate:
 
 
 RECHECK_S = 2.0
-"""How soon an open socket notices that the password was changed, in seconds."""
+"""How soon an open socket notices that the password was changed or the link revoked, in seconds."""
+
+
+def _secure(request: Request) -> bool:
+    return request.url.scheme == "https"
 
 
 def _refuse(request: Request) -> Response:

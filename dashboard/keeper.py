@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from pistats.dashboard_access import DashboardAccess, ensure_password, load_access
+from pistats.share_links import ShareLinks
 from pistats.sites import SiteStore
 
 log = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
-"""How soon a new site or a changed password is noticed: two tiny reads."""
+"""How soon a new site, a changed password or a revoked link is noticed: three tiny reads."""
 
 RETRY_S = 0.5
 """Until MongoDB has answered once nobody can sign in, so it is asked more often."""
@@ -56,4 +58,5 @@ class Keeper:
                 print(f"Dashboard password: {password}", flush=True)
             access = await load_access(self._database)
         self._sites = tuple(site.name for site in await SiteStore(self._database).list())
-        self._access = access
+        shares = await ShareLinks(self._database).list()
+        self._access = access and replace(access, shares={share.share_id: share for share in shares})

@@ -4,6 +4,8 @@ import asyncio
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from dashboard.gate import SCOPE_KEY, SOCKET_REFUSED
+from dashboard.sign_in import SignIn
 from pistats.live.hub import LiveHub
 
 PATH = "/live/socket"
@@ -13,13 +15,19 @@ MAX_SITE_CHARS = 200
 
 
 class LiveSocket:
-    """`serve` answers `/live/socket?site=NAME`: one JSON snapshot per text frame until either side leaves."""
+    """`serve` answers `/live/socket?site=NAME`: one JSON snapshot per text frame until either side leaves.
+
+    A guest's socket shows the site of the share link and no other."""
 
     def __init__(self, hub: LiveHub) -> None:
         self._hub = hub
 
     async def serve(self, websocket: WebSocket) -> None:
         site = websocket.query_params.get("site", "")[:MAX_SITE_CHARS]
+        sign_in: SignIn = websocket.scope[SCOPE_KEY]
+        if not sign_in.may_see(site):
+            await websocket.close(SOCKET_REFUSED)
+            return
         await websocket.accept()
         sending = asyncio.create_task(self._send(websocket, site))
         try:

@@ -16,10 +16,21 @@ POLICY = (
 )
 
 
-def form(target: str, message: str = "", status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """The page with the password field; `message` says what went wrong."""
+PROVIDER = '<div class="or">or</div><a class="provider" href="{href}">Continue with {name}</a>'
+
+
+def form(
+    target: str,
+    message: str = "",
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    provider: str | None = None,
+) -> Response:
+    """The page with the password field; `message` says what went wrong, `provider` names another way in."""
     page = Template((ASSETS / "login.html").read_text("utf-8"))
-    html = page.substitute(action=escape(f"/login?next={quote(target, safe='')}"), message=escape(message))
+    back = f"next={quote(target, safe='')}"
+    other = PROVIDER.format(href=escape(f"/login/oidc?{back}"), name=escape(provider)) if provider else ""
+    html = page.substitute(action=escape(f"/login?{back}"), message=escape(message), provider=other)
     return HTMLResponse(html, status, headers=_headers(headers))
 
 
@@ -40,7 +51,7 @@ def local_target(target: str | None) -> str:
     if not target or not target.startswith("/") or target[1:2] in ("/", "\\") or not target.isprintable():
         return "/"
     parts = urlsplit(target)
-    return "/" if parts.scheme or parts.netloc or parts.path == "/login" else target
+    return "/" if parts.scheme or parts.netloc or parts.path.startswith(("/login", "/share/")) else target
 
 
 async def posted_password(request: Request, max_bytes: int) -> str:

@@ -9,23 +9,27 @@ from dashboard.views import funnel, history, live, operations, retention, site_s
 
 ASSETS = Path(__file__).parent / "assets"
 
+EVERYONE, PEOPLE, ADMINS = ("admin", "viewer", "guest"), ("admin", "viewer"), ("admin",)
+
 PAGES = (
-    (live.show, "Live", "sensors", "live"),
-    (history.show, "History", "bar_chart", "history"),
-    (retention.show, "Retention", "grid_on", "retention"),
-    (funnel.show, "Funnel", "filter_alt", "funnel"),
-    (visitor.show, "Visitor", "person", "visitor"),
-    (operations.show, "Operations", "monitor_heart", "operations"),
-    (site_settings.show, "Site settings", "tune", "site-settings"),
+    (live.show, "Live", "sensors", "live", EVERYONE),
+    (history.show, "History", "bar_chart", "history", EVERYONE),
+    (retention.show, "Retention", "grid_on", "retention", EVERYONE),
+    (funnel.show, "Funnel", "filter_alt", "funnel", PEOPLE),
+    (visitor.show, "Visitor", "person", "visitor", PEOPLE),
+    (operations.show, "Operations", "monitor_heart", "operations", PEOPLE),
+    (site_settings.show, "Site settings", "tune", "site-settings", ADMINS),
 )
-"""Every page: what draws it, its name, its icon, its path. The first is the one at `/`."""
+"""Every page: what draws it, its name, its icon, its path, who may see it. The first is the one at `/`."""
 
 st.set_page_config(page_title="piStats", page_icon=str(ASSETS / "mark.svg"), layout="wide")
 st.logo(str(ASSETS / "wordmark.svg"), size="large", icon_image=str(ASSETS / "wordmark.svg"))
+role = frame.signed_in().role
 page = st.navigation(
     [
         st.Page(show, title=title, icon=f":material/{icon}:", url_path=path, default=number == 0)
-        for number, (show, title, icon, path) in enumerate(PAGES)
+        for number, (show, title, icon, path, roles) in enumerate(PAGES)
+        if role in roles
     ],
     position="top",
 )

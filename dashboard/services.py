@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pymongo.asynchronous.database import AsyncDatabase
 
 from dashboard.keeper import Keeper
+from dashboard.sign_in import SignIns
 from pistats.errors import UnavailableError
 from pistats.live.hub import LiveHub
 from pistats.settings import Settings
@@ -25,6 +26,7 @@ class Services:
     settings: Settings
     system: AsyncDatabase[dict[str, Any]]
     keeper: Keeper
+    sign_ins: SignIns
     hub: LiveHub
     loop: asyncio.AbstractEventLoop
 

@@ -1,9 +1,12 @@
-"""Who may open the dashboard: one password, stored as a hash, and the secret that signs sign-ins."""
+"""Who may open the dashboard: passwords by role, stored as hashes, the share links, and the secret under sign-ins.
+
+An admin may do everything. A viewer sees the numbers of every site and changes nothing.
+"""
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -11,6 +14,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from pistats.clock import now_ms
+from pistats.share_links import ShareLink
+
+PasswordRole = Literal["admin", "viewer"]
 
 ID = "dashboard"
 COLLECTION = "settings"
@@ -24,10 +30,13 @@ GROUPS, GROUP_LETTERS = 4, 5
 
 @dataclass(frozen=True, slots=True)
 class DashboardAccess:
-    """What the gate needs to know: the password's hash and the secret under every cookie."""
+    """What the gate needs to know. Without a viewer's password only admins have one."""
 
     password_hash: str
     cookie_secret: str
+    viewer_password_hash: str | None = None
+    shares: Mapping[str, ShareLink] = field(default_factory=dict)
+    """The share links that count, by id."""
 
 
 async def ensure_password(db: AsyncDatabase[dict[str, Any]], clock: Callable[[], int] = now_ms) -> str | None:
@@ -44,26 +53,51 @@ async def ensure_password(db: AsyncDatabase[dict[str, Any]], clock: Callable[[],
 
 
 async def reset_password(
-    db: AsyncDatabase[dict[str, Any]], password: str | None = None, clock: Callable[[], int] = now_ms
+    db: AsyncDatabase[dict[str, Any]],
+    password: str | None = None,
+    clock: Callable[[], int] = now_ms,
+    role: PasswordRole = "admin",
 ) -> str:
-    """The password that counts from now on. Every sign-in ends, because the secret under the cookies changes too."""
+    """The password of a role that counts from now on.
+
+    A new admin's password ends every sign-in, because the secret under the cookies changes too. A new viewer's
+    password ends those of the viewers.
+    """
     chosen = password or new_password()
-    await db[COLLECTION].replace_one({"_id": ID}, _document(chosen, clock), upsert=True)
+    if role == "admin":
+        await db[COLLECTION].update_one({"_id": ID}, {"$set": _document(chosen, clock)}, upsert=True)
+    else:
+        await ensure_password(db, clock)
+        await db[COLLECTION].update_one({"_id": ID}, {"$set": {"viewer_password_hash": PasswordHasher().hash(chosen)}})
     return chosen
 
 
+async def remove_viewer_password(db: AsyncDatabase[dict[str, Any]]) -> None:
+    """No viewer can sign in by password from now on, and every such sign-in ends. May be repeated."""
+    await db[COLLECTION].update_one({"_id": ID}, {"$unset": {"viewer_password_hash": ""}})
+
+
 async def load_access(db: AsyncDatabase[dict[str, Any]]) -> DashboardAccess | None:
-    """The stored access, or None before the first `ensure_password`."""
+    """The stored access without the share links, or None before the first `ensure_password`."""
     document = await db[COLLECTION].find_one({"_id": ID})
     if document is None:
         return None
-    return DashboardAccess(str(document["password_hash"]), str(document["cookie_secret"]))
+    return DashboardAccess(
+        str(document["password_hash"]), str(document["cookie_secret"]), document.get("viewer_password_hash")
+    )
 
 
-def verify_password(access: DashboardAccess, password: str) -> bool:
-    """True for the right password. Takes about 50 ms and 64 MiB on purpose; run it in a thread, few at a time."""
+def role_of_password(access: DashboardAccess, password: str) -> PasswordRole | None:
+    """The role that the password opens. Takes 50 to 100 ms and 64 MiB on purpose; run it in a thread, few at a time."""
+    if _verified(access.password_hash, password):
+        return "admin"
+    viewers = access.viewer_password_hash
+    return "viewer" if viewers is not None and _verified(viewers, password) else None
+
+
+def _verified(password_hash: str, password: str) -> bool:
     try:
-        return bool(PasswordHasher().verify(access.password_hash, password))
+        return bool(PasswordHasher().verify(password_hash, password))
     except (VerificationError, InvalidHashError):
         return False
 

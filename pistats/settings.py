@@ -186,8 +186,37 @@ class DashboardSettings(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` to be reached without a front proxy.")
     port: int = Field(8501, ge=1, le=65535, description="TCP port of the dashboard.")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#]+$",
+        description="Where browsers reach the dashboard, such as `https://stats.example.com`: in share links, and for "
+        "OIDC. Unset: the host and port above.",
+    )
     sign_in_s: int = Field(7 * 86_400, ge=60, description="How long a sign-in lasts, in seconds.")
     enabled: bool = Field(True, description="Start the dashboard with `pistats up`.")
+
+
+class OidcSettings(Section):
+    """Sign-in to the dashboard by an OpenID Connect provider, beside the passwords. Off until all three are set."""
+
+    server_metadata_url: str | None = Field(
+        None, description="The provider's `…/.well-known/openid-configuration`. Unset: no button on the login page."
+    )
+    client_id: str | None = Field(None, description="What the provider calls this dashboard.")
+    client_secret: str | None = Field(
+        None,
+        description="Shared with the provider. Its redirect address is `dashboard.public_url` + `/oauth2callback`.",
+    )
+    label: str = Field("single sign-on", description="Whom the button names: `Continue with …`.")
+    admins: tuple[str, ...] = Field(
+        (), description="E-mail addresses that may do everything; `*@example.com` means everyone there."
+    )
+    viewers: tuple[str, ...] = Field((), description="E-mail addresses that may look. Who is on no list stays outside.")
+
+    @property
+    def enabled(self) -> bool:
+        """True when there is a provider."""
+        return bool(self.server_metadata_url and self.client_id and self.client_secret)
 
 
 class Settings(BaseSettings):
@@ -212,6 +241,7 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    oidc: OidcSettings = OidcSettings()
 
     @model_validator(mode="after")
     def _keep_what_dedupe_needs(self) -> "Settings":

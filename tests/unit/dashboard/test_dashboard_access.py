@@ -5,7 +5,14 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from pistats.dashboard_access import ensure_password, load_access, reset_password, verify_password
+from pistats.dashboard_access import (
+    ensure_password,
+    load_access,
+    remove_viewer_password,
+    reset_password,
+    role_of_password,
+)
+from pistats.share_links import ShareLinks, hash_token
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -20,9 +27,9 @@ async def test_the_password_is_given_once_and_stored_hashed(database: Database) 
     assert passwords[0] not in str(stored)
     access = await load_access(database)
     assert access is not None
-    assert verify_password(access, passwords[0])
-    assert not verify_password(access, passwords[0] + "x")
-    assert not verify_password(access, "")
+    assert role_of_password(access, passwords[0])
+    assert not role_of_password(access, passwords[0] + "x")
+    assert not role_of_password(access, "")
 
 
 async def test_a_reset_changes_the_password_and_the_secret_under_the_cookies(database: Database) -> None:
@@ -33,6 +40,42 @@ async def test_a_reset_changes_the_password_and_the_secret_under_the_cookies(dat
     assert before is not None
     assert after is not None
     assert first is not None
-    assert verify_password(after, second)
-    assert not verify_password(after, first)
+    assert role_of_password(after, second)
+    assert not role_of_password(after, first)
     assert before.cookie_secret != after.cookie_secret
+
+
+async def test_a_viewers_password_is_optional_and_opens_less(database: Database) -> None:
+    admin = await ensure_password(database)
+    viewer = await reset_password(database, role="viewer")
+    access = await load_access(database)
+    assert access is not None
+    assert admin is not None
+    assert role_of_password(access, viewer) == "viewer"
+    assert role_of_password(access, admin) == "admin"
+    await remove_viewer_password(database)
+    after = await load_access(database)
+    assert after is not None
+    assert role_of_password(after, viewer) is None
+    assert after.cookie_secret == access.cookie_secret
+
+
+async def test_a_new_admin_password_keeps_the_viewers(database: Database) -> None:
+    viewer = await reset_password(database, role="viewer")
+    await reset_password(database)
+    access = await load_access(database)
+    assert access is not None
+    assert role_of_password(access, viewer) == "viewer"
+
+
+async def test_a_share_link_is_stored_hashed_and_can_be_revoked(database: Database) -> None:
+    links = ShareLinks(database)
+    token, link = await links.add("shop.example", " for the board ")
+    await links.add("news.example")
+    assert link.share_id == hash_token(token)
+    assert token not in str(await database.shares.find().to_list())
+    assert [one.label for one in await links.list("shop.example")] == ["for the board"]
+    assert len(await links.list()) == 2
+    assert await links.revoke(link.share_id)
+    assert not await links.revoke(link.share_id)
+    assert await links.list("shop.example") == []

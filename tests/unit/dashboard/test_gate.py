@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -16,13 +17,19 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from yarl import URL
 
-from dashboard.gate import Gate
+from dashboard.gate import SCOPE_KEY, Gate
 from dashboard.login_page import local_target
-from dashboard.sign_in import cookie_name
+from dashboard.oidc import Oidc
+from dashboard.sign_in import SignIns, cookie_name, oidc_role
 from pistats.dashboard_access import DashboardAccess, new_password
+from pistats.settings import DashboardSettings, OidcSettings
+from pistats.share_links import ShareLink, hash_token
 
 PASSWORD = "right-password"
+VIEWER_PASSWORD = "may-only-look"
+TOKEN = "a-token-that-was-given-out"
 SIGN_IN_S = 3600
 PAGE = {"accept": "text/html"}
 EVIL = {"origin": "http://evil.example"}
@@ -75,20 +82,27 @@ def hashed() -> str:
     return PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
 
 
+@pytest.fixture(scope="module")
+def viewer_hashed() -> str:
+    return PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(VIEWER_PASSWORD)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def source(hashed: str) -> Source:
-    return Source(DashboardAccess(hashed, "secret"))
+def source(hashed: str, viewer_hashed: str) -> Source:
+    link = ShareLink(hash_token(TOKEN), "shop.example", "for the board", 0)
+    return Source(DashboardAccess(hashed, "secret", viewer_hashed, {link.share_id: link}))
 
 
 @pytest.fixture
 async def client(source: Source, clock: Clock) -> AsyncIterator[Client]:
     async def page(request: Request) -> PlainTextResponse:
-        return PlainTextResponse(f"inside {request.url.path}")
+        who = request.scope[SCOPE_KEY]
+        return PlainTextResponse(f"{who.role} inside {request.url.path}" + (f" of {who.site}" if who.site else ""))
 
     async def echo(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -98,9 +112,11 @@ async def client(source: Source, clock: Clock) -> AsyncIterator[Client]:
         except WebSocketDisconnect as end:
             made.socket_ends.append(end.code)
 
+    sign_ins = SignIns(source, SIGN_IN_S, clock, OidcSettings())
+    oidc = Oidc(OidcSettings(), DashboardSettings(), clock)
     app = Starlette(
         routes=[WebSocketRoute("/socket", echo), Route("/{path:path}", page, methods=["GET", "POST"])],
-        middleware=[Middleware(Gate, source=source, sign_in_s=SIGN_IN_S, clock=clock)],
+        middleware=[Middleware(Gate, source=source, sign_ins=sign_ins, oidc=oidc, clock=clock)],
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, ws="websockets-sansio", log_level="error"))
@@ -142,7 +158,7 @@ async def test_the_right_password_opens_everything_and_the_cookie_is_guarded(cli
     assert "samesite=lax" in cookie
     assert f"max-age={SIGN_IN_S}" in cookie
     assert "secure" not in cookie
-    assert (await client.get("/anything")).text == "inside /anything"
+    assert (await client.get("/anything")).text == "admin inside /anything"
     assert (await client.get("/auth/check")).status == 204
 
 
@@ -184,6 +200,84 @@ async def test_a_changed_password_ends_every_sign_in(client: Client, source: Sou
     await client.sign_in()
     source.access = DashboardAccess(hashed, "another secret")
     assert (await client.get("/")).status == 401
+
+
+async def test_a_viewer_signs_in_as_a_viewer(client: Client) -> None:
+    assert (await client.sign_in(VIEWER_PASSWORD)).status == 303
+    assert (await client.get("/history")).text == "viewer inside /history"
+
+
+async def test_a_changed_viewer_password_ends_the_viewers_sign_ins_only(client: Client, source: Source) -> None:
+    assert source.access is not None
+    await client.sign_in(VIEWER_PASSWORD)
+    source.access = replace(source.access, viewer_password_hash="$another")
+    assert (await client.get("/")).status == 401
+    assert (await client.sign_in()).status == 303
+    source.access = replace(source.access, viewer_password_hash=None)
+    assert (await client.get("/")).text == "admin inside /"
+    assert (await client.sign_in(VIEWER_PASSWORD)).status == 401
+
+
+async def test_a_viewer_cannot_make_an_admins_cookie(client: Client, source: Source) -> None:
+    assert source.access is not None
+    await client.sign_in(VIEWER_PASSWORD)
+    name = cookie_name(source.access)
+    value = client.session.cookie_jar.filter_cookies(URL(client.url))[name].value
+    admin = urlsafe_b64encode(b"password:admin").decode() + value[value.index(".") :]
+    client.session.cookie_jar.clear()
+    assert (await client.get("/", cookies={name: admin})).status == 401
+
+
+async def test_a_share_link_opens_its_site_until_it_is_revoked(client: Client, source: Source) -> None:
+    assert source.access is not None
+    opened = await client.get(f"/share/{TOKEN}")
+    assert (opened.status, opened.headers["location"]) == (303, "/?site=shop.example")
+    assert (await client.get("/")).text == "guest inside / of shop.example"
+    source.access = replace(source.access, shares={})
+    assert (await client.get("/")).status == 401
+    assert (await client.get(f"/share/{TOKEN}")).status == 404
+
+
+async def test_a_wrong_share_link_opens_nothing(client: Client) -> None:
+    for token in ("", "wrong", hash_token(TOKEN), TOKEN + "/", "x" * 5_000):
+        answer = await client.get(f"/share/{token}")
+        assert answer.status == 404
+        assert "set-cookie" not in answer.headers
+
+
+async def test_a_persons_own_sign_in_comes_before_a_share_link(client: Client) -> None:
+    await client.sign_in()
+    await client.get(f"/share/{TOKEN}")
+    assert (await client.get("/")).text == "admin inside /"
+    await client.post("/logout")
+    assert (await client.get("/")).status == 401
+
+
+async def test_an_open_socket_ends_when_its_link_is_revoked(client: Client, source: Source) -> None:
+    assert source.access is not None
+    await client.get(f"/share/{TOKEN}")
+    async with client.session.ws_connect(client.url + "/socket") as inside:
+        await inside.send_str("hello")
+        await inside.receive_str()
+        source.access = replace(source.access, shares={})
+        assert (await inside.receive(timeout=10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+async def test_without_a_provider_its_paths_are_closed(client: Client) -> None:
+    assert (await client.get("/auth/login")).status == 401
+    assert (await client.get("/oauth2callback")).status == 401
+    assert (await client.get("/login/oidc")).headers["location"] == "/login"
+
+
+def test_the_lists_decide_what_a_vouched_person_may_do() -> None:
+    provider = {"server_metadata_url": "https://id.example", "client_id": "a", "client_secret": "b"}
+    oidc = OidcSettings(**provider, admins=("Jane@shop.example",), viewers=("*@shop.example",))  # type: ignore[arg-type]
+    assert oidc_role(oidc, "jane@SHOP.example") == "admin"
+    assert oidc_role(oidc, "john@shop.example") == "viewer"
+    assert oidc_role(oidc, "john@shop.example.evil.example") is None
+    assert oidc_role(oidc, "*@shop.example@evil.example") is None
+    assert oidc_role(oidc, "nobody") is None
+    assert oidc_role(OidcSettings(viewers=("*@shop.example",)), "john@shop.example") is None
 
 
 async def test_sign_out_takes_the_cookie_away(client: Client) -> None:
