@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +88,13 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running_dashboard(mongo_uri: str, data: Path) -> AsyncIterator[Dashboard]:
-    """A dashboard with databases of its own, two sites and no event yet. Has to stop within seconds of SIGTERM."""
+async def running_dashboard(
+    mongo_uri: str, data: Path, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Dashboard]:
+    """A dashboard with databases of its own, two sites and no event yet. Has to stop within seconds of SIGTERM.
+
+    `settings` are more environment variables of the process.
+    """
     prefix = f"t{uuid.uuid4().hex[:10]}"
     client = connect(mongo_uri)
     system = client[prefix]
@@ -98,7 +103,7 @@ async def running_dashboard(mongo_uri: str, data: Path) -> AsyncIterator[Dashboa
     password = await ensure_password(system)
     assert password is not None
     port = free_ports(1)[0]
-    process = await _start(mongo_uri, prefix, port, data)
+    process = await _start(mongo_uri, prefix, port, data, settings or {})
     url = f"http://127.0.0.1:{port}"
     try:
         await _healthy(url, process)
@@ -115,12 +120,15 @@ async def running_dashboard(mongo_uri: str, data: Path) -> AsyncIterator[Dashboa
         await client.close()
 
 
-async def _start(uri: str, prefix: str, port: int, data: Path) -> asyncio.subprocess.Process:
+async def _start(
+    uri: str, prefix: str, port: int, data: Path, settings: Mapping[str, str]
+) -> asyncio.subprocess.Process:
     own = {
         "PISTATS_MONGODB__URI": uri,
         "PISTATS_MONGODB__DATABASE_PREFIX": prefix,
         "PISTATS_DASHBOARD__PORT": str(port),
         "PISTATS_DATA": str(data),
+        **settings,
     }
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "dashboard", env={**os.environ, **own}, cwd=data)
 
