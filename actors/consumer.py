@@ -5,6 +5,7 @@ import asyncio
 from actors.logs import log_to_ray
 from actors.partition_client import PartitionClient
 from pistats.consumer.barrier import Barriers
+from pistats.consumer.poison import Danger
 from pistats.consumer.pool import GroupMember
 from pistats.consumer.transform import Transform
 from pistats.consumer.worker import PartitionConsumer
@@ -26,7 +27,8 @@ class ConsumerActor:
         self._group = client[settings.database(settings.consumers.group)]
         self._topology = TopologyCache(lambda: load_topology(system, newest=True), topology)
         self._partitions: dict[int, PartitionClient] = {}
-        self._transform = Transform(geoip_db=settings.geoip_db)
+        danger = Danger(settings.consumers.step_timeout_s, settings.data / "consumers" / f"{name}.txt")
+        self._transform = Transform(geoip_db=settings.geoip_db, danger=danger)
         self._member = GroupMember(
             name,
             lambda: self._topology.known.actors,

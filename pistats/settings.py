@@ -140,6 +140,12 @@ class ConsumerSettings(Section):
         10.0, ge=1, description="A partition's lease: a dead consumer's work is taken over after it."
     )
     late_minutes: int = Field(10, ge=1, description="Minutes of open buckets kept in memory; later events load theirs.")
+    step_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        description="How long 500 events may keep one step busy before the process is started again: 10 to 50 ms is "
+        "usual. An event that does so three times becomes a dead letter.",
+    )
     pause_before_retry_s: float = Field(0.5, gt=0, description="Wait after a failed flush before the next attempt.")
 
 

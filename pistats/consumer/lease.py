@@ -5,14 +5,16 @@ So a takeover and a commit in flight write the same document, and one of the two
 A document: `_id` (partition), `epoch` (raised by every acquisition), `owner`, `expires_at`, `offset` (next to consume;
 null until the group's start is known), `start_offset` (where the group began), `append_time` (Unix ms, of the last
 record consumed), `duplicates` (what the partition had acknowledged without storing by then), `committed_at`,
-`checked_at`, `caught_up`, `counts` of all that was consumed, and `session` (the owner's, in MongoDB).
+`checked_at`, `caught_up`, `counts` of all that was consumed, `session` (the owner's, in MongoDB), and after a death
+what `pistats.consumer.poison` notes.
 
 MongoDB keeps a dead client's open transaction, and its lock on this document, for a minute. The session's id is there
 so that who takes over can end it at once.
 """
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +40,8 @@ class Lease:
     epoch: int
     offset: int | None  # where the last commit ended; None: nothing was ever committed
     duplicates: int | None = None  # of the partition by then; None: not known
+    died: bool = field(default=False, compare=False)  # the owner before is gone without a word, in another process
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # of the partition, as taken
 
 
 class LeaseStore:
@@ -77,19 +81,21 @@ class LeaseStore:
         `session_id`: of the session in which the new owner will commit.
         """
         free = {"_id": partition, "$or": [{"owner": owner}, {"$expr": EXPIRED}]}
-        before = await self._partitions.find_one(free, {"session": 1})
+        before = await self._partitions.find_one(free, {"session": 1, "owner": 1, "epoch": 1})
         if before is None:
             return None
         await self._end_session(before.get("session"))
         taken = {"owner": {"$literal": owner}, "session": session_id, "expires_at": self.expiry}
         document = await self._partitions.find_one_and_update(
-            free,
+            {**free, "epoch": before["epoch"]},
             [{"$set": {"epoch": {"$add": ["$epoch", 1]}, **taken}}],
             return_document=ReturnDocument.AFTER,
         )
         if document is None:
             return None
-        return Lease(partition, owner, document["epoch"], document["offset"], document.get("duplicates"))
+        died = before["owner"] != "" and before["session"] not in (None, session_id)
+        duplicates = document.get("duplicates")
+        return Lease(partition, owner, document["epoch"], document["offset"], duplicates, died, document)
 
     async def _end_session(self, session_id: Binary | None) -> None:
         """Abort what the former owner has under way: its lease is void, so it could not commit any more."""

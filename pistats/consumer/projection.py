@@ -11,6 +11,7 @@ from pyarrow.lib import ArrowException
 
 from pistats.clock import Clock, now_ms
 from pistats.consumer.chunks import chunk_documents
+from pistats.consumer.poison import Danger
 from pistats.consumer.tally import Tally, ledger_of
 from pistats.consumer.transform import Outcome, Transformed, failure_of
 from pistats.enrich import EnrichedEvent, Failure, enriched_only
@@ -69,8 +70,13 @@ class Projection:
         live: LiveSettings,
         clock: Clock = now_ms,
         duplicates: int | None = None,
+        danger: Danger | None = None,
     ) -> None:
-        """`duplicates`: what the partition had acknowledged without storing at the checkpoint; None: not known."""
+        """`duplicates`: what the partition had acknowledged without storing at the checkpoint; None: not known.
+
+        `danger` watches what is done to events.
+        """
+        self._danger = danger or Danger()
         self._database = database
         self._partition = partition
         self._consumers = consumers
@@ -121,8 +127,10 @@ class Projection:
         for collection, view in self._views.items():
             if missing := view.missing(events):
                 view.load(await self._database[collection].find({"_id": {"$in": missing}}).to_list())
-            view.fold(events)
-        return chunk_documents(events, minutes_of(transformed), now)
+            with self._danger.watched():
+                view.fold(events)
+        with self._danger.watched():
+            return chunk_documents(events, minutes_of(transformed), now)
 
     def _tried(self, outcome: Outcome) -> Outcome:
         """The outcome itself if it folds into empty views, else the failure to do so."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pistats.consumer.poison import Danger
 from pistats.consumer.reader import RecordRange
 from pistats.enrich import EnrichContext, EnrichedEvent, Failure, Reason, enrich_batch
 
@@ -28,11 +29,15 @@ class Transformed:
 class Transform:
     """Enrichment that nothing gets past: an event that makes it raise is a failure, its neighbours are not."""
 
-    def __init__(self, enrich: Enrich | None = None, *, geoip_db: Path | None = None) -> None:
+    def __init__(
+        self, enrich: Enrich | None = None, *, geoip_db: Path | None = None, danger: Danger | None = None
+    ) -> None:
         """Without `enrich`, our own steps over the standard data, which take half a second to load."""
         if enrich is None:
             enrich = partial(enrich_batch, context=EnrichContext.standard(geoip_db))
         self._enrich = enrich
+        self.danger = danger or Danger()
+        """Of this process: who has events in hand, and for how long at most."""
 
     async def apply(self, partition: int, records: RecordRange) -> Transformed:
         """Enrich a range. Never raises for what an event contains. May be repeated: it stores nothing."""
@@ -46,13 +51,15 @@ class Transform:
 
     def _chunk(self, payloads: Sequence[bytes], partition: int, offsets: Sequence[int]) -> list[Outcome]:
         try:
-            return self._enrich(payloads, partition, offsets)
+            with self.danger.watched():
+                return self._enrich(payloads, partition, offsets)
         except Exception:
             return [self._one(payload, partition, offset) for payload, offset in zip(payloads, offsets, strict=True)]
 
     def _one(self, payload: bytes, partition: int, offset: int) -> Outcome:
         try:
-            return self._enrich([payload], partition, [offset])[0]
+            with self.danger.watched():
+                return self._enrich([payload], partition, [offset])[0]
         except Exception as error:
             return failure_of("enrich", error)
 

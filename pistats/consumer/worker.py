@@ -13,9 +13,10 @@ from pymongo.errors import PyMongoError
 from pistats.clock import Clock, now_ms
 from pistats.consumer.commit import Committer, Flush
 from pistats.consumer.lease import Lease, LeaseStore
+from pistats.consumer.poison import HARMLESS, NO_SUSPICION, suspicion_of
 from pistats.consumer.projection import Projection
 from pistats.consumer.reader import IDLE_WAIT_S, Fetch, Hold, PartitionReader, RecordRange
-from pistats.consumer.transform import Transform
+from pistats.consumer.transform import Transform, Transformed
 from pistats.errors import FencedError, RetryableError
 from pistats.settings import ConsumerSettings, LiveSettings
 
@@ -84,6 +85,8 @@ class PartitionConsumer:
         # Shorter than the lease, so that an answer that doesn't come is looked into while the lease may still hold.
         self._committer = Committer(database, self._leases, timeout_s=consumers.lease_s / 2)
         self._stopping = asyncio.Event()
+        self._danger = transform.danger
+        self._suspicion = NO_SUSPICION
         self._range_events = consumers.max_batch_events
         """Halved by every failure, doubled by every commit: what is too much for MongoDB gets smaller."""
         self._status = WorkerStatus(partition, 0, None, 0, 0, 0, 0, 0, None)
@@ -121,6 +124,7 @@ class PartitionConsumer:
 
     async def _consume(self, lease: Lease) -> None:
         offset = await self._checkpoint(lease)
+        await self._suspect(lease)
         reader = PartitionReader(
             self._fetch,
             self._partition,
@@ -134,19 +138,37 @@ class PartitionConsumer:
         # A log that is read from its first record on has acknowledged nothing before.
         duplicates = 0 if offset == 0 else lease.duplicates
         projection = Projection(
-            self._database, self._partition, self._consumers, self._live, self._clock, duplicates=duplicates
+            self._database,
+            self._partition,
+            self._consumers,
+            self._live,
+            self._clock,
+            duplicates=duplicates,
+            danger=self._danger,
         )
         self._note(epoch=lease.epoch, offset=offset)
         while not self._stopping.is_set():
+            slice_events = self._suspicion.slice_events(offset)
+            reader.max_events = min(self._range_events, slice_events or self._range_events)
             records = await reader.next()
             if records is None:
                 await self._leases.renew(lease, fields={"checked_at": "$$NOW", "caught_up": reader.is_empty})
                 self._note(last_error=None)
             else:
-                await self._flush(lease, records, projection)
+                await self._flush(lease, records, projection, noted=slice_events is not None)
                 self._range_events = min(2 * self._range_events, self._consumers.max_batch_events)
-                reader.max_events = self._range_events
+                offset = records.end_offset
+            self._suspicion = self._suspicion.within(reader.end_offset)
             self._note(end_offset=reader.end_offset)
+
+    async def _suspect(self, lease: Lease) -> None:
+        """Take up what the last owner's end gives cause for. One that ended within this process did not die of it."""
+        if lease.died:
+            log.warning("partition %s: its last consumer ended without a word; going on with care", self._partition)
+        elif lease.document.get("suspect") is not None:
+            await self._leases.renew(lease, fields=HARMLESS)
+        found = suspicion_of(lease.document, died=lease.died, range_events=self._consumers.max_batch_events)
+        self._suspicion = found.joined(self._suspicion)
 
     async def _checkpoint(self, lease: Lease) -> int:
         """Where to begin. A group's start is settled once, so that "latest" means the same after a crash."""
@@ -156,10 +178,16 @@ class PartitionConsumer:
         await self._leases.renew(lease, fields={"offset": offset, "start_offset": offset})
         return offset
 
-    async def _flush(self, lease: Lease, records: RecordRange, projection: Projection) -> None:
+    async def _flush(self, lease: Lease, records: RecordRange, projection: Projection, *, noted: bool) -> None:
         """Enrich, fold and commit one range: the journey of an event, once more, in one place."""
-        transformed = await self._transform.apply(self._partition, records)
-        change = await projection.apply(transformed)
+        async with self._danger.alone:
+            if noted:
+                note = self._suspicion.note(records.first_offset, len(records.payloads))
+                await self._leases.renew(lease, fields=note)
+            transformed = await self._enrich(records)
+            change = await projection.apply(transformed)
+            if noted:
+                await self._leases.renew(lease, fields=HARMLESS)
         await self._committer.commit(
             Flush(
                 lease=lease,
@@ -181,6 +209,13 @@ class PartitionConsumer:
             commits=status.commits + 1,
             last_error=None,
         )
+
+    async def _enrich(self, records: RecordRange) -> Transformed:
+        """The outcomes of a range; of an event that has ended the process three times without touching it."""
+        if records.first_offset == self._suspicion.condemned:
+            log.error("partition %s: offset %s is given up", self._partition, records.first_offset)
+            return Transformed(records, [self._danger.verdict()])
+        return await self._transform.apply(self._partition, records)
 
     async def _pause_after(self, error: Exception) -> None:
         """Wait, and leave it to the next lease to read again. A stop ends the wait."""

@@ -80,6 +80,8 @@ class Reason(StrEnum):
     NOT_JSON = "not_json"
     NOT_AN_EVENT = "not_an_event"
     STEP_FAILED = "step_failed"
+    TOOK_TOO_LONG = "took_too_long"
+    PROCESS_DIED = "process_died"
 
 
 @dataclass(frozen=True, slots=True)
