@@ -9,18 +9,23 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from pistats.errors import PistatsError
 from pistats.jobs.arguments import parse_arguments
 from pistats.jobs.job import Work, carry_out, new_run_id, settings_of_environment
+from pistats.jobs.runs import RUNS
 from pistats.local import runtime
 from pistats.local.ray_head import ray_auth
+from pistats.mongo.client import connect_blocking
 from pistats.settings import Settings
 
 NICENESS = 10
 """Of a job's own process and its tasks': ingest, consumers and readers run at 0 and come first."""
 FAILED = 1
+HELPERS = (("datasets_stats_actor", "_dataset_stats_actor"), ("AutoscalingCoordinator", "AutoscalingCoordinator"))
+"""Name and Ray namespace of what Ray Data (2.60) starts and doesn't stop."""
 
 
 def run(name: str, work: Work, *, options: Sequence[str] = (), reads_files: bool = False) -> None:
@@ -37,7 +42,10 @@ def run(name: str, work: Work, *, options: Sequence[str] = (), reads_files: bool
         settings, mongodb_uri = settings_of_environment()
         run_id = arguments.run_id or _submission_id() or new_run_id(name)
         join_cluster(settings)
-        results = carry_out(name, work, arguments, run_id, settings, mongodb_uri)
+        try:
+            results = carry_out(name, work, arguments, run_id, settings, mongodb_uri)
+        finally:
+            dismiss_helpers(settings, mongodb_uri)
     except PistatsError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(FAILED)
@@ -74,6 +82,21 @@ def _leave_a_core(ray: Any) -> None:
     context.execution_options.preserve_order = True  # so that a run's files come out the same again
     context.enable_progress_bars = sys.stderr.isatty()  # a log file gets the lines of `Progress` instead
     context.print_on_execution_start = False
+
+
+def dismiss_helpers(settings: Settings, mongodb_uri: str) -> None:
+    """End the two actors that Ray Data leaves running for ever, unless another job is at work.
+
+    They take 250 MB and 1.2 % of a core of an idle system. Ray Data makes them again when it needs them.
+    """
+    import ray
+
+    with connect_blocking(mongodb_uri) as client:
+        if client[settings.database()][RUNS].count_documents({"state": "running"}):
+            return
+    for name, namespace in HELPERS:
+        with suppress(ValueError):  # there is none
+            ray.kill(ray.get_actor(name, namespace=namespace))
 
 
 def _submission_id() -> str | None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pistats.cli.deploy import deploy
 from pistats.cli.doctor import doctor
+from pistats.cli.job import job_commands
 from pistats.cli.reset_password import reset_password
 from pistats.cli.send import send
 from pistats.cli.simulate import simulate
@@ -37,6 +38,7 @@ for command in (up, deploy, status, doctor, send, simulate, reset_password):
     app.command()(command)
 app.add_typer(site_commands, name="site")
 app.add_typer(stream_commands, name="stream")
+app.add_typer(job_commands, name="job")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ import ray
 
 from actors.connection import connected
 from actors.names import NAMESPACE, SUPERVISOR
+from actors.ray_start import accept_jobs
 from pistats.cli.deployment import deploy_system
 from pistats.clock import now_ms
 from pistats.dashboard_access import ensure_password
@@ -153,6 +154,7 @@ class LocalSystem:
         assert self._ray is not None
         self._wait_for_ray(self._ray)
         self._joined.enter_context(connected(self._head.address, str(self._head.token_path)))
+        accept_jobs()
         runtime.write(self._data, self._runtime())
 
     def _wait_for_ray(self, process: OwnedProcess) -> None:
@@ -210,6 +212,7 @@ class LocalSystem:
             url=self._url,
             dashboard_url=self._dashboard_url if self._settings.dashboard.enabled else None,
             started_time=now_ms(),
+            jobs_url=self._head.jobs_url,
         )
 
     async def _first_password(self) -> str | None:

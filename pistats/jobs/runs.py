@@ -5,6 +5,7 @@ progress: {step, done, total}, result, error}`. Times are Unix ms. Inserting the
 submit a run: of several that want to, one succeeds.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -115,6 +116,12 @@ class Runs:
         """The run of that name."""
         document = await self._runs.find_one({"_id": run_id})
         return None if document is None else _run(document)
+
+    async def last_numbered(self, prefix: str) -> JobRun | None:
+        """Of the runs called `PREFIX-NUMBER`, the one with the highest number."""
+        found = self._runs.find({"_id": {"$regex": f"^{re.escape(prefix)}-[0-9]+$"}})
+        runs = [_run(document) async for document in found]
+        return max(runs, key=lambda run: int(run.id.rsplit("-", 1)[1]), default=None)
 
     async def newest(self, job: str | None = None, limit: int = 50) -> list[JobRun]:
         """The last runs, newest first; of one job, if that is given."""

@@ -1,5 +1,6 @@
 """The Ray of this machine, as `pistats up` starts it: its command line, and the environment all its processes share."""
 
+import os
 import secrets
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ class RayHead:
     """What is needed to start the head node of one data directory, apart from every other Ray of the machine."""
 
     address: str
+    jobs_url: str
+    """Where Ray's job API listens, for `ray job submit --address`. Loopback only, and it asks for the token."""
     command: list[str]
     environment: dict[str, str]
     token_path: Path
@@ -35,21 +38,22 @@ class RayHead:
 
 def ray_head(data: Path) -> RayHead:
     """Command and environment for a head node with ports, sockets and a token of its own."""
-    gcs, dashboard, agent, metrics, runtime_env, client = free_ports(6)
+    gcs, jobs, agent, metrics, runtime_env = free_ports(5)
     token_path = ray_token(data)
     return RayHead(
         address=f"127.0.0.1:{gcs}",
+        jobs_url=f"http://127.0.0.1:{jobs}",
         command=[
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+            *(sys.executable, "-m", "actors.ray_start", "start", "--head", "--block"),
             "--disable-usage-stats",
             "--no-monitor",
             f"--port={gcs}",
-            f"--dashboard-port={dashboard}",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={jobs}",
             f"--dashboard-agent-listen-port={agent}",
             f"--metrics-export-port={metrics}",
             f"--runtime-env-agent-port={runtime_env}",
             "--node-ip-address=127.0.0.1",
-            f"--ray-client-server-port={client}",
             "--include-log-monitor=false",
             "--include-dashboard=false",
             f"--object-store-memory={OBJECT_STORE_BYTES}",
@@ -60,6 +64,7 @@ def ray_head(data: Path) -> RayHead:
             **ray_auth(token_path),
             **quiet_environment(),
             **serve_environment(data / "haproxy", ray_directory(data) / "ha"),
+            **job_environment(data),
         },
         token_path=token_path,
     )
@@ -73,6 +78,12 @@ def quiet_environment() -> Mapping[str, str]:
         # How often the agent looks at every process of the machine, milliseconds; 5 s by default.
         "REPORTER_UPDATE_INTERVAL_MS": "30000",
     }
+
+
+def job_environment(data: Path) -> Mapping[str, str]:
+    """What a job of `ray job submit -- python -m jobs.NAME` needs: this system's data directory, and this Python."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    return {"PISTATS_DATA": str(data.resolve()), "PATH": path}
 
 
 def ray_auth(token_path: Path | str) -> dict[str, str]:

@@ -28,6 +28,8 @@ class Runtime:
     """Base of the HTTP endpoint, without a slash at the end."""
     dashboard_url: str | None
     started_time: int
+    jobs_url: str | None = None
+    """Ray's job API, for `ray job submit --address`; None: Ray finds it from `ray_address`."""
 
 
 def write(data: Path, runtime: Runtime) -> None:
