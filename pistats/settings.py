@@ -179,6 +179,14 @@ class WarehouseSettings(Section):
         ge=1_000_000,
         description="Decoded chunks that a reading process keeps in memory: five minutes at 500 events/s.",
     )
+    archive_unit_events: int = Field(
+        250_000,
+        ge=1_000,
+        description="Events that the archive moves in one transaction and holds in memory, some 2 KB each.",
+    )
+    file_grace_s: float = Field(
+        900.0, ge=60, description="How long a file stays after compaction replaced it: longer than any query takes."
+    )
     max_waiting_events: int = Field(
         1_000_000,
         ge=1_000,

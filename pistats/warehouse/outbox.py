@@ -7,7 +7,7 @@ and never again. `revision` is there after an erasure has rewritten it: `data` t
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ Document = dict[str, Any]
 ChunkKey = tuple[int, int, int, datetime]
 
 READ_CHUNKS = 200
-"""Chunks whose data is read by one command: some 5 MB, less than MongoDB's 16."""
+"""Chunks whose data is asked for by one command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,11 @@ class ChunkRef:
     def key(self) -> ChunkKey:
         """Names these very bytes: not what a rewritten chunk, or another group of the same name, has there."""
         return (self.partition, self.first_offset, self.revision, self.created_at)
+
+    @property
+    def unchanged(self) -> Document:
+        """What its document says of itself as long as its data is what was read."""
+        return {"created_at": self.created_at, "revision": self.revision or None}
 
     @classmethod
     def from_document(cls, document: Document) -> "ChunkRef":
@@ -85,24 +90,22 @@ class Outbox:
         found = self._chunks.find(wanted, {"data": 0}, session=session)
         return [ChunkRef.from_document(document) async for document in found]
 
-    async def oldest(self, limit: int, *, session: AsyncClientSession | None = None) -> list[ChunkRef]:
-        """The chunks that have waited longest, in that order."""
-        found = self._chunks.find({}, {"data": 0}, session=session).sort("created_at").limit(limit)
+    async def oldest(self, limit: int, *, before: datetime) -> list[ChunkRef]:
+        """The chunks that have waited longest, in that order; none that were committed after `before`."""
+        found = self._chunks.find({"created_at": {"$lte": before}}, {"data": 0}).sort("created_at").limit(limit)
         return [ChunkRef.from_document(document) async for document in found]
 
     async def read(
         self, refs: Sequence[ChunkRef], *, session: AsyncClientSession | None = None
-    ) -> list[tuple[ChunkRef, bytes]]:
-        """The data of these chunks, in no order; without those that are gone or rewritten since."""
-        wanted = {ref.key: ref for ref in refs}
-        result = []
+    ) -> AsyncIterator[tuple[ChunkRef, bytes]]:
+        """These chunks with their data, in no order; without those that are gone or rewritten since."""
+        wanted = {ref.key for ref in refs}
         for start in range(0, len(refs), READ_CHUNKS):
             ids = [ref.id for ref in refs[start : start + READ_CHUNKS]]
             async for document in self._chunks.find({"_id": {"$in": ids}}, session=session):
-                ref = wanted.get(ChunkRef.from_document(document).key)
-                if ref is not None:
-                    result.append((ref, bytes(document["data"])))
-        return result
+                ref = ChunkRef.from_document(document)
+                if ref.key in wanted:
+                    yield ref, bytes(document["data"])
 
 
 class ChunkCache:

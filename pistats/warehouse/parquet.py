@@ -79,8 +79,8 @@ def _buckets(sites: Any, visitors: Any) -> pa.Array:
 
 
 def to_file_rows(events: pa.Table) -> pa.Table:
-    """Events (columns of `EVENT_SCHEMA`, in any order of rows) as rows of a file: `FILE_SCHEMA`, sorted."""
-    rows = with_buckets(events.combine_chunks())
+    """Events (columns of `EVENT_SCHEMA`, in any order of rows) as rows of files: `FILE_SCHEMA`, sorted."""
+    rows = with_buckets(events)
     text, uuids, forms = _split_ids(rows["event_id"].combine_chunks())
     rows = rows.set_column(rows.schema.get_field_index("event_id"), "event_id", text)
     rows = rows.append_column("event_uuid", uuids).append_column("event_form", forms)

@@ -5,8 +5,7 @@ event is missing and none is there twice, whatever it does meanwhile.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +19,7 @@ from pymongo.errors import OperationFailure
 from pistats.enrich.event import FIELDS
 from pistats.errors import OverloadedError, UnavailableError
 from pistats.mongo.indexes import Database
+from pistats.mongo.sessions import snapshot
 from pistats.warehouse.chunk import EVENT_SCHEMA
 from pistats.warehouse.manifest import Manifest
 from pistats.warehouse.outbox import ChunkCache, ChunkRef, Outbox
@@ -34,6 +34,9 @@ WAITING_SCHEMA = EVENT_SCHEMA.append(pa.field("bucket", pa.uint8()))
 
 SNAPSHOT_GONE = frozenset({239, 246})
 """SnapshotTooOld, SnapshotUnavailable: MongoDB cannot read at that moment any more, or not yet. Another will do."""
+
+GLOB = frozenset("*?[")
+"""What makes DuckDB read a path as a pattern."""
 
 ATTEMPTS = 5
 RETRY_S = 0.2
@@ -87,8 +90,8 @@ class EventSet:
         return f"SELECT {columns} FROM {relation} AS e WHERE {' AND '.join(conditions)}"  # noqa: S608
 
     def _files_relation(self, connection: duckdb.DuckDBPyConnection, name: str) -> str:
-        if self.storage.remote:
-            # DuckDB's own reader of S3 is an extension that cannot be relied on to be there.
+        if self.storage.remote or any(GLOB.intersection(file) for file in self.files):
+            # DuckDB's own reader of S3 is an extension that may be missing, and its reader of files takes patterns.
             files = ds.dataset(list(self.files), FILE_SCHEMA, "parquet", filesystem=self.storage.filesystem)
             connection.register(f"{name}_files", files)
             return f"{name}_files"
@@ -151,7 +154,8 @@ class EventSource:
             complete_through = await self._complete_through(session)
             self._check_waiting(refs)
             # Within the snapshot: the archive may have removed these chunks by now.
-            await self._cache.add(await self._outbox.read(self._cache.missing(refs), session=session))
+            missing = self._outbox.read(self._cache.missing(refs), session=session)
+            await self._cache.add([chunk async for chunk in missing])
         waiting = [batch for ref in refs if (batch := self._cache.get(ref, site)) is not None]
         self._cache.trim()
         return EventSet(
@@ -191,10 +195,3 @@ def _consumed_through(partition: dict[str, Any]) -> int | None:
 
 def _quoted(columns: Sequence[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
-
-
-@asynccontextmanager
-async def snapshot(database: Database) -> AsyncIterator[AsyncClientSession]:
-    """A session in which every read sees the databases of this client as they were at one and the same moment."""
-    async with database.client.start_session(snapshot=True) as session:
-        yield session

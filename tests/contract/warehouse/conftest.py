@@ -1,12 +1,16 @@
 """A group's database, a system database and a warehouse of each test's own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from pistats.clock import Clock, now_ms
 from pistats.mongo.indexes import Database, ensure_group_indexes, ensure_system_indexes
+from pistats.warehouse.archive import Archive
 from pistats.warehouse.source import EventSource
+from pistats.warehouse.storage import Storage
+from pistats.warehouse.writer import FileWriter
 
 
 @pytest.fixture
@@ -34,3 +38,15 @@ def root(tmp_path: Path) -> str:
 @pytest.fixture
 def source(group: Database, system: Database, root: str) -> EventSource:
     return EventSource(group, system, root)
+
+
+@pytest.fixture
+def new_archive(group: Database, system: Database, root: str) -> Callable[..., Archive]:
+    """Makes an archive run of its own, as each process has one."""
+
+    def make(unit_events: int = 1_000, clock: Clock = now_ms) -> Archive:
+        storage = Storage(root)
+        writer = FileWriter(storage, "live", "run", clock)
+        return Archive(group, system, storage, writer, unit_events=unit_events, clock=clock)
+
+    return make
