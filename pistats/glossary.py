@@ -36,6 +36,28 @@ GLOSSARY: dict[str, Term] = {
     "bounce": Term("Bounce", "A session with one page view, no interactive event and under 10 seconds."),
     "visit_duration": Term("Visit duration", "The sum of session lengths divided by sessions; a bounce counts as 0 s."),
     "engaged_time": Term("Engaged time", "Time with the tab visible and input in the last 5 seconds."),
+    "bounce_rate": Term("Bounce rate", "Bounces divided by sessions."),
+    "views_per_session": Term("Views per session", "Page views of the sessions divided by their number."),
+    "period": Term(
+        "Period",
+        "Visitors, views and events count in the period in which they happen, sessions in the one in which they start. "
+        "Days, weeks (from Monday) and months in the site's time zone. "
+        "Visitors are distinct within each row, so rows do not add up to the total.",
+    ),
+    "sessions_by": Term(
+        "Sessions by …",
+        "By page: sessions that entered on the page. By event: sessions with such an event. "
+        "By country, device, browser, OS, language: the first that is known of the session.",
+    ),
+    "by_session": Term(
+        "By source, channel, campaign, entry or exit page",
+        "Everything counts for its session's value. The source is that of the session's first arrival.",
+    ),
+    "funnel": Term(
+        "Funnel",
+        "Visitors who did the steps within the window, and their share of those who did the first one. "
+        "The median is of the seconds since the step before, over each visitor's first way to the step.",
+    ),
     "retention": Term(
         "Retention",
         "Visitors of a cohort that returned in a period, divided by the visitors of the cohort. "

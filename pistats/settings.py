@@ -195,6 +195,28 @@ class WarehouseSettings(Section):
     )
 
 
+class QuerySettings(Section):
+    """DuckDB for reports: what one process that answers them (query API, dashboard) may take."""
+
+    memory_mb: int = Field(
+        1_024, ge=256, description="Memory of all its queries together in MiB; what needs more goes to disk."
+    )
+    threads: int = Field(
+        2, ge=1, description="Threads of one query. They have a lower priority than ingest, so both cores may be used."
+    )
+    concurrent: int = Field(2, ge=1, description="Queries that run at once: one long one lets short ones pass.")
+    max_waiting: int = Field(16, ge=0, description="Queries that may wait for their turn before one more gets 503.")
+    timeout_s: float = Field(
+        30.0, gt=0, description="How long a query may wait and run, in seconds, before it is stopped."
+    )
+    niceness: int = Field(
+        10,
+        ge=0,
+        le=19,
+        description="Priority of query threads (Unix nice): ten leaves nine tenths to ingest.",
+    )
+
+
 class DashboardSettings(Section):
     """The Streamlit dashboard."""
 
@@ -254,6 +276,7 @@ class Settings(BaseSettings):
     consumers: ConsumerSettings = ConsumerSettings()
     live: LiveSettings = LiveSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
+    query: QuerySettings = QuerySettings()
     dashboard: DashboardSettings = DashboardSettings()
     oidc: OidcSettings = OidcSettings()
 

@@ -8,9 +8,11 @@ from pistats.clock import Clock, now_ms
 from pistats.reports.events import EventsPage, EventsQuery
 from pistats.reports.funnel import FunnelQuery, FunnelReport
 from pistats.reports.history import HistoryQuery, HistoryReport
+from pistats.reports.history_answer import HistoryAnswer, Source
 from pistats.reports.retention import RetentionQuery, RetentionReport
 from pistats.reports.visitor import VisitorReport
 from pistats.sites import Site
+from pistats.warehouse.engine import QueryEngine
 
 
 class Reports:
@@ -21,8 +23,8 @@ class Reports:
 
     def __init__(
         self,
-        source: Any,
-        engine: Any,
+        source: Source,
+        engine: QueryEngine,
         group: AsyncDatabase[dict[str, Any]],
         system: AsyncDatabase[dict[str, Any]],
         root: str = "",
@@ -34,10 +36,11 @@ class Reports:
         self._system = system
         self._root = root
         self._clock = clock
+        self._history = HistoryAnswer(source, engine, clock)
 
     async def history(self, site: Site, query: HistoryQuery) -> HistoryReport:
         """Metrics by time and dimension."""
-        raise NotImplementedError
+        return await self._history.of(site, query)
 
     async def retention(self, site: Site, query: RetentionQuery) -> RetentionReport:
         """The cohorts of a range and their returns."""

@@ -1,0 +1,204 @@
+"""Counts of events and sessions by time and dimension: what history reports show and rollups keep.
+
+Everything is kept as sums that add up (`SUMS`): over buckets, because a visitor is in one bucket only, and over
+periods, but for `visitors`, which are distinct within their row's own period. Rates are made of sums at the very end.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from pistats.enrich.session import PAGE_VIEW
+from pistats.settings import BUCKETS
+from pistats.warehouse.condition import SESSION_FIELDS, Condition, source_sql
+from pistats.warehouse.engine import Connection
+from pistats.warehouse.periods import Granularity, SiteDays
+from pistats.warehouse.sessions import ARRIVAL, BOTS_SQL, FIRST_KNOWN, SessionPlan, bucket_sql, build_sessions
+
+SUMS = ("visitors", "views", "events", "sessions", "bounces", "duration_ms", "session_views", "engaged_ms")
+"""Columns of every result. The first three are of events, the others of the sessions that start in the period."""
+
+SESSION_DIMENSIONS = ("entry_page", "exit_page", "source", "channel", "campaign")
+"""Of the session, for events, too."""
+
+OWN_DIMENSIONS = {"page": "path", "event": "name", **{name: name for name in FIRST_KNOWN}}
+"""Of the event itself: dimension and column."""
+
+DIMENSIONS = (*OWN_DIMENSIONS, *SESSION_DIMENSIONS)
+
+Rows = list[tuple[Any, ...]]
+
+PART_EVENTS = 2_000_000
+"""Events that are put into sessions at once: some 500 MB with all dimensions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """One table of sums: by dimensions, and by `time` in periods of a granularity. No `by`: one row, the totals."""
+
+    by: tuple[str, ...]
+    granularity: Granularity = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is counted, of which events, and into which tables. `days` is the range; `events` has its margins, too."""
+
+    days: SiteDays
+    groupings: tuple[Grouping, ...]
+    bots: str = "exclude"
+    condition: Condition | None = None
+    of_events: bool = True
+    of_sessions: bool = True
+
+    @property
+    def needs_sessions(self) -> bool:
+        """False when the events alone answer it, which is several times as fast."""
+        asked = {name for grouping in self.groupings for name in grouping.by}
+        filtered = self.condition is not None and self.condition.needs_session
+        return self.of_sessions or filtered or bool(asked & set(SESSION_DIMENSIONS))
+
+    def plan(self) -> SessionPlan:
+        """What has to be read of events and sessions."""
+        asked = {name for grouping in self.groupings for name in grouping.by}
+        columns = {OWN_DIMENSIONS[name] for name in asked & OWN_DIMENSIONS.keys()}
+        attributes = {*(asked & {*SESSION_DIMENSIONS, *FIRST_KNOWN}), *(["entry_page"] if "page" in asked else [])}
+        if self.condition is not None:
+            columns |= self.condition.event_columns
+            attributes |= set(SESSION_FIELDS) if self.condition.needs_session else set()
+        if attributes & set(ARRIVAL):
+            attributes |= set(ARRIVAL)
+        return SessionPlan(self.bots, frozenset(columns), frozenset(attributes), self.of_sessions)
+
+
+def bucket_parts(connection: Connection, part_events: int = PART_EVENTS) -> list[tuple[int, int]]:
+    """Ranges of buckets that hold some `part_events` events of the view `events` each."""
+    events = connection.execute("SELECT count(*) FROM events").fetchall()[0][0]
+    parts = max(1, min(BUCKETS, -(-events // part_events)))
+    edges = [BUCKETS * part // parts for part in range(parts + 1)]
+    return [(low, high - 1) for low, high in pairwise(edges)]
+
+
+def measure(connection: Connection, asked: Measure, parts: list[tuple[int, int]]) -> None:
+    """Add the sums of the events in these parts to the tables `sums_0`, `sums_1` …, one per grouping.
+
+    A table has the columns `k0`, `k1` … as in `by`, then `SUMS`; a key may have several rows, whose sums add up. `time`
+    is a number as in `SiteDays.period_sql`.
+    """
+    create_sums(connection, asked.groupings)
+    for buckets in parts:
+        _prepare(connection, asked, buckets)
+        for at, grouping in enumerate(asked.groupings):
+            if asked.of_events:
+                _add_events(connection, asked, grouping, f"sums_{at}")
+            if asked.of_sessions:
+                _add_sessions(connection, asked, grouping, f"sums_{at}")
+
+
+def create_sums(connection: Connection, groupings: tuple[Grouping, ...]) -> None:
+    """Make the tables of `measure`, empty, where there are none yet."""
+    for at, grouping in enumerate(groupings):
+        keys = [f"k{key} {'BIGINT' if name == 'time' else 'VARCHAR'}" for key, name in enumerate(grouping.by)]
+        columns = ", ".join([*keys, *(f"{name} BIGINT" for name in SUMS)])
+        connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS sums_{at} ({columns})")
+
+
+METRICS_SQL = {
+    "visitors": "coalesce(sum(visitors), 0)::BIGINT",
+    "views": "coalesce(sum(views), 0)::BIGINT",
+    "events": "coalesce(sum(events), 0)::BIGINT",
+    "sessions": "coalesce(sum(sessions), 0)::BIGINT",
+    "bounce_rate": "sum(bounces) / nullif(sum(sessions), 0)",
+    "visit_duration": "sum(duration_ms) / 1000 / nullif(sum(sessions), 0)",
+    "views_per_session": "sum(session_views) / nullif(sum(sessions), 0)",
+    "engaged_time": "sum(engaged_ms) / 1000 / nullif(sum(sessions), 0)",
+}
+"""A report's metrics out of sums. A bounce rate is a share, durations are seconds per session."""
+
+
+def present(connection: Connection, at: int, by: tuple[str, ...], metrics: tuple[str, ...], limit: int) -> Rows:
+    """At most `limit` rows of `sums_<at>`: the keys, then the metrics; by time, then the largest first metric first."""
+    keys = [f"k{key}" for key in range(len(by))]
+    values = [f"{METRICS_SQL[name]} AS m{number}" for number, name in enumerate(metrics)]
+    times = [key for key, name in zip(keys, by, strict=True) if name == "time"]
+    order = [*times, "m0 DESC NULLS LAST", *(f"{key} NULLS LAST" for key in keys if key not in times)]
+    group = f"GROUP BY {', '.join(keys)}" if keys else ""
+    sql = f"SELECT {', '.join([*keys, *values])} FROM sums_{at} {group} ORDER BY {', '.join(order)} LIMIT {int(limit)}"  # noqa: S608
+    return connection.execute(sql).fetchall()
+
+
+def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -> None:
+    """Make `picked`: the events that count, with their session's attributes where these are needed; and `sessions`."""
+    plan = asked.plan()
+    condition = asked.condition
+    if not asked.needs_sessions:
+        columns = ", ".join(f'"{name}"' for name in sorted({"visitor_id", "event_time", "name", *plan.event_columns}))
+        where = f"{BOTS_SQL[asked.bots]} AND {bucket_sql(buckets)} AND {_within(asked, 'event_time')}"
+        source = f"(SELECT {columns} FROM events WHERE {where}) AS e"  # noqa: S608
+    else:
+        build_sessions(connection, plan, buckets)
+        source = "marked AS e"
+    of_session = sorted(plan.attributes & set(SESSION_FIELDS)) if asked.needs_sessions else []
+    if condition is None and not of_session:
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS FROM {source}")
+        return
+    joined = " LEFT JOIN sessions AS s ON e.visitor_id = s.visitor_id AND e.run = s.run" if of_session else ""
+    extra = "".join(f", s.{name} AS session_{name}" for name in of_session)
+    if condition is None:
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS SELECT e.*{extra} FROM {source}{joined}")  # noqa: S608
+        return
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE picked AS SELECT e.*{extra} FROM {source}{joined} WHERE {condition.sql}",  # noqa: S608
+        condition.parameters,
+    )
+
+
+def _add_events(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
+    keys = [_event_key(asked, grouping, name) for name in grouping.by]
+    selected = "".join(f"{sql} AS k{at}, " for at, sql in enumerate(keys))
+    names = "".join(f"k{at}, " for at in range(len(keys)))
+    connection.execute(f"""
+        INSERT INTO {table} BY NAME
+        SELECT {names} count(*) AS visitors, sum(seen_views) AS views, sum(seen) AS events FROM (
+            SELECT {selected} visitor_id, count(*) AS seen, count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
+            FROM picked WHERE {_within(asked, "event_time")}
+            GROUP BY {names} visitor_id
+        ) {"GROUP BY " + names.rstrip(", ") if keys else ""}""")  # noqa: S608
+
+
+def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
+    keys = [_session_key(asked, grouping, name) for name in grouping.by]
+    selected = "".join(f"{sql} AS k{at}, " for at, sql in enumerate(keys))
+    names = ", ".join(f"k{at}" for at in range(len(keys)))
+    source = "sessions AS s"
+    if "event" in grouping.by:
+        source += " JOIN (SELECT DISTINCT visitor_id, run, name FROM picked) AS n USING (visitor_id, run)"
+    elif asked.condition is not None:
+        source += " SEMI JOIN picked USING (visitor_id, run)"
+    connection.execute(f"""
+        INSERT INTO {table} BY NAME
+        SELECT {selected} count(*) AS sessions, count(*) FILTER (bounce) AS bounces, sum(duration_ms) AS duration_ms,
+               sum(s.views) AS session_views, sum(s.engaged_ms) AS engaged_ms
+        FROM {source} WHERE {_within(asked, "s.start_time")} {"GROUP BY " + names if keys else ""}""")  # noqa: S608
+
+
+def _event_key(asked: Measure, grouping: Grouping, name: str) -> str:
+    if name == "time":
+        return asked.days.period_sql(grouping.granularity, "event_time")
+    if name == "source":
+        return "coalesce(session_source, CASE WHEN session_channel = 'Direct' THEN 'Direct' END)"
+    return f"session_{name}" if name in SESSION_DIMENSIONS else f'"{OWN_DIMENSIONS[name]}"'
+
+
+def _session_key(asked: Measure, grouping: Grouping, name: str) -> str:
+    if name == "time":
+        return asked.days.period_sql(grouping.granularity, "s.start_time")
+    if name == "source":
+        return source_sql("s")
+    if name == "event":
+        return "n.name"
+    return "s.entry_page" if name == "page" else f"s.{name}"
+
+
+def _within(asked: Measure, column: str) -> str:
+    return f"{column} >= {asked.days.from_ms} AND {column} < {asked.days.to_ms}"

@@ -1,0 +1,151 @@
+"""Sessions in event time, from whatever events are there by now: late ones join sessions as if they had been on time.
+
+The same rules as `pistats.enrich.session.Visit`, over all events of a visitor at once: more than 30 minutes without an
+event begin a new session, and so does an event more than 24 hours after the session's first. Entry and exit are the
+earliest and latest page view, the source is that of the earliest arrival.
+
+Sessions belong to a range when they START in it. To get its edges right, events are read from `MARGIN_MS` before to
+`MARGIN_MS` after it. Only a visitor who never paused for 30 minutes during the whole margin is cut at another place
+than by reading from further back.
+"""
+
+from dataclasses import dataclass, field
+
+from pistats.enrich.session import BOUNCE_MS, CAP_MS, ENGAGEMENT, GAP_MS, PAGE_VIEW, PASSIVE
+from pistats.warehouse.engine import Connection
+from pistats.warehouse.periods import DAY_MS
+
+MARGIN_MS = DAY_MS
+"""Read before and after a range: the longest session."""
+
+CAP_PARTS = 1_000_000
+"""More than the sessions that a visitor can have without a pause: 2,700 years of them."""
+
+BOTS_SQL = {"exclude": "NOT is_bot", "include": "true", "only": "is_bot"}
+
+FIRST_KNOWN = ("country", "device", "browser", "os", "language")
+"""Attributes of a session that are those of its first event that has them."""
+
+ARRIVAL = ("source", "medium", "campaign", "channel")
+
+_KEYS = ("visitor_id", "event_time", "partition", "offset", "name")
+_ORDER = 'PARTITION BY visitor_id ORDER BY event_time, "partition", "offset", event_id'
+_VIEWED = f"name = '{PAGE_VIEW}'"
+_PASSIVE = ", ".join(f"'{name}'" for name in sorted(PASSIVE))
+
+ENGAGED_SQL = f"""
+    CASE WHEN name = '{ENGAGEMENT}' AND json_type(properties, '$.engaged_ms') IN ('UBIGINT', 'BIGINT', 'DOUBLE')
+         THEN CASE WHEN (properties->>'$.engaged_ms')::DOUBLE BETWEEN 0 AND {CAP_MS}
+                   THEN trunc((properties->>'$.engaged_ms')::DOUBLE)::BIGINT ELSE 0 END
+         ELSE 0 END"""
+"""Engaged time that an event reports, in ms: `pistats.enrich.session.engaged_ms_of`."""
+
+_ATTRIBUTES = {
+    "entry_page": f"arg_min(path, (event_time, path)) FILTER ({_VIEWED} AND path <> '')",
+    "exit_page": f"arg_max(path, (event_time, path)) FILTER ({_VIEWED} AND path <> '')",
+    **{name: f'arg_min({name}, (event_time, "partition", "offset"))' for name in FIRST_KNOWN},
+}
+_ARRIVAL_SQL = f"""
+    arg_min({{{", ".join(f"'{name}': {name}" for name in ARRIVAL)}}},
+            (event_time, {", ".join(f"coalesce({name}, '')" for name in ARRIVAL)}))
+    FILTER ({_VIEWED} AND channel IS NOT NULL)"""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """What is needed of events and sessions: everything else is not read.
+
+    `bots`: whose events count. `event_columns`: carried along beside the keys. `attributes`: of sessions, out of
+    `entry_page`, `exit_page`, `FIRST_KNOWN` and `ARRIVAL`. `engaged`: engaged time, which is read from properties.
+    """
+
+    bots: str = "exclude"
+    event_columns: frozenset[str] = field(default_factory=frozenset)
+    attributes: frozenset[str] = field(default_factory=frozenset)
+    engaged: bool = False
+
+    def columns(self) -> list[str]:
+        """The event columns to read."""
+        wanted = {*_KEYS, "event_id", *self.event_columns}
+        if self.attributes & {"entry_page", "exit_page"}:
+            wanted.add("path")
+        if self.attributes & set(ARRIVAL):
+            wanted |= set(ARRIVAL)
+        return sorted(wanted | (self.attributes & set(FIRST_KNOWN)))
+
+
+def build_sessions(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | None = None) -> None:
+    """Make the tables `marked` (events with the number `run` of their session) and `sessions` from the view `events`.
+
+    A session is a visitor_id and a run. `buckets`: only visitors of these buckets, both ends included: the results of
+    parts that have all buckets together add up to those of the whole. Replaces what an earlier call made.
+    """
+    _mark(connection, plan, buckets)
+    _apply_cap(connection)
+    _aggregate(connection, plan)
+
+
+def bucket_sql(buckets: tuple[int, int] | None) -> str:
+    """The condition that a visitor is in these buckets."""
+    return "true" if buckets is None else f"bucket BETWEEN {int(buckets[0])} AND {int(buckets[1])}"
+
+
+def _mark(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | None) -> None:
+    columns = ", ".join(f'"{column}"' for column in plan.columns())
+    engaged = f", {ENGAGED_SQL} AS engaged_ms" if plan.engaged else ""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE marked AS
+        SELECT * EXCLUDE (starts), coalesce(sum(starts) OVER ({_ORDER} ROWS UNBOUNDED PRECEDING), 0)::BIGINT AS run
+        FROM (
+            SELECT {columns}{engaged}, (event_time - lag(event_time) OVER ({_ORDER}) > {GAP_MS})::INTEGER AS starts
+            FROM events WHERE {BOTS_SQL[plan.bots]} AND {bucket_sql(buckets)}
+        )""")  # noqa: S608
+
+
+def _apply_cap(connection: Connection) -> None:
+    """Cut runs longer than 24 hours: the next part begins with the first event more than 24 hours after this one's."""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE long_runs AS
+        SELECT visitor_id, run FROM marked GROUP BY ALL HAVING max(event_time) - min(event_time) > {CAP_MS}""")  # noqa: S608
+    if not connection.execute("SELECT count(*) FROM long_runs").fetchall()[0][0]:
+        return
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE run_parts AS
+        WITH RECURSIVE times AS MATERIALIZED (SELECT visitor_id, run, event_time FROM marked SEMI JOIN long_runs
+                                              USING (visitor_id, run)),
+        parts AS (
+            SELECT visitor_id, run, min(event_time) AS start, 0 AS part FROM times GROUP BY visitor_id, run
+            UNION ALL
+            SELECT t.visitor_id, t.run, min(t.event_time), p.part + 1
+            FROM parts AS p JOIN times AS t ON t.visitor_id = p.visitor_id AND t.run = p.run
+                                           AND t.event_time > p.start + {CAP_MS}
+            GROUP BY t.visitor_id, t.run, p.part
+        )
+        SELECT * FROM parts""")  # noqa: S608
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE marked AS
+        SELECT m.* REPLACE (m.run * {CAP_PARTS} + coalesce(p.part, 0) AS run)
+        FROM marked AS m ASOF LEFT JOIN run_parts AS p
+          ON m.visitor_id = p.visitor_id AND m.run = p.run AND m.event_time >= p.start""")  # noqa: S608
+
+
+def _aggregate(connection: Connection, plan: SessionPlan) -> None:
+    attributes = [f"{_ATTRIBUTES[name]} AS {name}" for name in sorted(plan.attributes & _ATTRIBUTES.keys())]
+    arrival = bool(plan.attributes & set(ARRIVAL))
+    if arrival:
+        attributes.append(f"{_ARRIVAL_SQL} AS arrival")
+    unpacked = "".join(f", arrival.{name} AS {name}" for name in ARRIVAL) if arrival else ""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE sessions AS
+        SELECT * {"EXCLUDE (arrival)" if arrival else ""}{unpacked},
+               CASE WHEN bounce THEN 0 ELSE end_time - start_time END AS duration_ms
+        FROM (
+            SELECT *, views = 1 AND NOT interactive AND end_time - start_time < {BOUNCE_MS} AS bounce
+            FROM (
+                SELECT visitor_id, run, min(event_time) AS start_time, max(event_time) AS end_time, count(*) AS events,
+                       count(*) FILTER ({_VIEWED}) AS views, bool_or(name NOT IN ({_PASSIVE})) AS interactive,
+                       {"sum(engaged_ms)" if plan.engaged else "0"}::BIGINT AS engaged_ms
+                       {"".join(f", {sql}" for sql in attributes)}
+                FROM marked GROUP BY visitor_id, run
+            )
+        )""")  # noqa: S608
