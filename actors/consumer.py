@@ -23,7 +23,7 @@ class ConsumerActor:
         log_to_ray()
         self._settings = settings
         client = connect(mongodb_uri)
-        system = client[settings.database()]
+        self._system = system = client[settings.database()]
         self._group = client[settings.database(settings.consumers.group)]
         self._topology = TopologyCache(lambda: load_topology(system, newest=True), topology)
         self._partitions: dict[int, PartitionClient] = {}
@@ -45,6 +45,7 @@ class ConsumerActor:
         await self._task
 
     def _worker(self, partition: int, owner: str) -> PartitionConsumer:
+        barriers = Barriers(partition, self._group, self._topology)
         return PartitionConsumer(
             partition,
             owner,
@@ -54,7 +55,9 @@ class ConsumerActor:
             live=self._settings.live,
             transform=self._transform,
             start=self._start,
-            hold=Barriers(partition, self._group, self._topology).held_from,
+            hold=barriers.held_from,
+            cuts_passed=lambda: barriers.passed,
+            system=self._system,
         )
 
     async def _start(self, partition: int) -> int:

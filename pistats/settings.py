@@ -146,6 +146,12 @@ class ConsumerSettings(Section):
         description="How long 500 events may keep one step busy before the process is started again: 10 to 50 ms is "
         "usual. An event that does so three times becomes a dead letter.",
     )
+    visitors_in_memory: int = Field(
+        20_000,
+        ge=0,
+        description="Visitors that a partition's consumer remembers between commits, some 1.5 KB each; others are read "
+        "again when they come back.",
+    )
     pause_before_retry_s: float = Field(0.5, gt=0, description="Wait after a failed flush before the next attempt.")
 
 

@@ -22,6 +22,11 @@ class Barriers:
         self._topology = topology
         self._passed = 0
 
+    @property
+    def passed(self) -> int:
+        """How many changes of the layout lie before the offset that was asked about last."""
+        return self._passed
+
     async def held_from(self, offset: int, layout: int) -> int | None:
         """The first offset, from `offset` on, that may not be consumed yet; None when everything may.
 

@@ -38,6 +38,7 @@ class Flush:
     documents: Mapping[str, Sequence[Document]] = field(default_factory=dict)  # whole documents per collection
     chunks: Sequence[Document] = ()  # new documents of the outbox
     ledger: Mapping[int, Tally] = field(default_factory=dict)  # per append minute, Unix ms
+    removed: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # `_id`s per collection; absent ones are fine
     duplicates: int | None = None  # what the partition had acknowledged without storing, up to the last record
 
 
@@ -89,6 +90,9 @@ class Committer:
             if documents:
                 replacements = [ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents]
                 await self._database[collection].bulk_write(replacements, ordered=False, session=session)
+        for collection, ids in flush.removed.items():
+            if ids:
+                await self._database[collection].delete_many({"_id": {"$in": list(ids)}}, session=session)
         if flush.chunks:
             await self._database["chunks"].insert_many(flush.chunks, session=session)
         if flush.ledger:

@@ -1,24 +1,30 @@
-"""What a range of events changes in MongoDB: whole minute buckets, the feed, dead letters, chunks, and the ledger."""
+"""What a range of events changes in MongoDB: minutes, feed, visitors, retention, dead letters, chunks, the ledger."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pyarrow.lib import ArrowException
 
 from pistats.clock import Clock, now_ms
 from pistats.consumer.chunks import chunk_documents
 from pistats.consumer.poison import Danger
-from pistats.consumer.tally import Tally, ledger_of
-from pistats.consumer.transform import Outcome, Transformed, failure_of
-from pistats.enrich import EnrichedEvent, Failure, enriched_only
+from pistats.consumer.tally import Erased, Outcome, Tally, ledger_of
+from pistats.consumer.transform import Transformed, failure_of
+from pistats.consumer.work import NO_WORK, Work
+from pistats.enrich import EnrichedEvent, Failure
 from pistats.live.feed import LiveFeed
 from pistats.live.fold import LiveBuckets
 from pistats.mongo.indexes import Database
 from pistats.settings import ConsumerSettings, LiveSettings
+from pistats.visitors.calendar import LocalDays
+from pistats.visitors.erasures import Erasures
+from pistats.visitors.retention import RetentionCells
+from pistats.visitors.visitors import Visitors
+from pistats.visitors.zones import SiteZones
 from pistats.warehouse.chunk import events_to_batch
 
 Document = dict[str, Any]
@@ -37,7 +43,8 @@ class Change:
     documents: Mapping[str, Sequence[Document]]  # whole documents per collection
     chunks: Sequence[Document]  # new documents of the outbox
     ledger: Mapping[int, Tally]  # per append minute, Unix ms
-    duplicates: int  # what the partition had acknowledged without storing, up to the last record
+    duplicates: int | None  # what the partition had acknowledged without storing, up to the last record
+    removed: Mapping[str, Sequence[Document]] = field(default_factory=dict)  # `_id`s per collection
 
 
 class View(Protocol):
@@ -56,6 +63,16 @@ class View(Protocol):
     def committed(self) -> None: ...
 
 
+class Item(NamedTuple):
+    """One record and what became of it."""
+
+    offset: int
+    append_minute: int
+    payload: bytes
+    outcome: Outcome
+    redone: bool
+
+
 class Projection:
     """One partition's views in memory, equal to MongoDB plus the one range that is being committed.
 
@@ -69,12 +86,15 @@ class Projection:
         consumers: ConsumerSettings,
         live: LiveSettings,
         clock: Clock = now_ms,
+        *,
         duplicates: int | None = None,
         danger: Danger | None = None,
+        system: Database | None = None,
     ) -> None:
         """`duplicates`: what the partition had acknowledged without storing at the checkpoint; None: not known.
 
-        `danger` watches what is done to events.
+        `danger` watches what is done to events. `system`: the database of sites and erasures; None: every site has
+        UTC, and nobody was erased.
         """
         self._danger = danger or Danger()
         self._database = database
@@ -83,7 +103,15 @@ class Projection:
         self._live = live
         self._clock = clock
         self._duplicates = duplicates
+        self._zones = SiteZones(system)
+        self._erasures = Erasures(system)
+        self._cuts_passed = 0
+        self._begin_again()
+
+    def _begin_again(self) -> None:
         self._views = self._new_views()
+        self._visitors = self._new_visitors()
+        self._cells = RetentionCells(self._partition)
 
     def _new_views(self) -> dict[str, View]:
         """Empty views, by the collection that stores them."""
@@ -94,81 +122,178 @@ class Projection:
             "feed": LiveFeed(self._partition, self._live.feed_events),
         }
 
-    async def apply(self, transformed: Transformed) -> Change:
-        """Fold a range and give what has to be written for it.
+    def _new_visitors(self) -> Visitors:
+        return Visitors(self._partition, self._days_of, self._consumers.visitors_in_memory)
 
-        An event that cannot be folded becomes a dead letter; nothing of it stays in the views.
+    def _days_of(self, site: str) -> LocalDays:
+        return self._zones.days_of(site)
+
+    async def apply(self, transformed: Transformed | None, work: Work = NO_WORK, *, cuts_passed: int = 0) -> Change:
+        """Fold a range, if any, and do the work; give what has to be written for both.
+
+        An event that cannot be folded becomes a dead letter; nothing of it stays in the views. `cuts_passed`: how many
+        changes of the layout lie before the range. Other partitions may have written its visitors before the last one.
         """
-        now = datetime.fromtimestamp(self._clock() / 1000, UTC)
+        if cuts_passed != self._cuts_passed:
+            self._visitors.forget()
+            self._cuts_passed = cuts_passed
+        now_ms = self._clock()
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        await self._erasures.refresh(now_ms, at_once=bool(work.erased))
+        items = self._judged(items_of(transformed, work))
         try:
-            chunks = await self._fold(transformed, now)
+            await self._fold(items, work)
+            chunks = self._chunks(items, now)
         except FOLD_ERRORS:
             # Half of it may be folded: begin again from what is stored, without the events that fail by themselves.
-            transformed = replace(transformed, outcomes=[self._tried(outcome) for outcome in transformed.outcomes])
-            self._views = self._new_views()
-            chunks = await self._fold(transformed, now)
-        documents = {
-            collection: [{**document, "updated_at": now} for document in view.documents()]
-            for collection, view in self._views.items()
-        }
-        documents["dead_letters"] = dead_letters_of(transformed, self._partition, now)
-        ledger = ledger_of(transformed.records, transformed.outcomes, self._duplicates)
-        self._duplicates = transformed.records.parts[-1].duplicates
-        return Change(documents, chunks, ledger, self._duplicates)
+            items = [self._tried(item) for item in items]
+            self._begin_again()
+            await self._fold(items, work)
+            chunks = self._chunks(items, now)
+        return self._change(transformed, items, chunks, now)
 
     def committed(self) -> None:
         """What the last `apply` gave is stored."""
         for view in self._views.values():
             view.committed()
+        self._visitors.committed()
+        self._cells.committed()
 
-    async def _fold(self, transformed: Transformed, now: datetime) -> list[Document]:
-        """Fold the events into the views; the chunks that hold them."""
-        events = enriched_only(transformed.outcomes)
+    async def _fold(self, items: Sequence[Item], work: Work) -> None:
+        events = events_of(items)
+        await self._zones.learn({event["site"] for event in events} | {merge.site for merge in work.merged})
+        # First of all, for sessions are written into the events.
+        await self._fold_visitors(events, work)
         for collection, view in self._views.items():
-            if missing := view.missing(events):
-                view.load(await self._database[collection].find({"_id": {"$in": missing}}).to_list())
+            view.load(await self._stored(collection, view.missing(events)))
             with self._danger.watched():
                 view.fold(events)
+
+    async def _fold_visitors(self, events: Sequence[EnrichedEvent], work: Work) -> None:
+        visitors = self._visitors
+        asked = [*work.erased, *((merge.site, merge.visitor_id) for merge in work.merged)]
+        visitors.load(await self._stored("visitors", visitors.missing(events, asked)))
+        for site, visitor_id in work.erased:
+            visitors.erase(site, visitor_id)
+        for merge in work.merged:
+            visitors.merge(*merge)
         with self._danger.watched():
-            return chunk_documents(events, minutes_of(transformed), now)
+            visitors.fold(events)
+        changes = visitors.changes()
+        self._cells.load(await self._stored("retention", self._cells.missing(changes)))
+        self._cells.fold(changes)
 
-    def _tried(self, outcome: Outcome) -> Outcome:
-        """The outcome itself if it folds into empty views, else the failure to do so."""
-        if isinstance(outcome, Failure):
-            return outcome
+    def _chunks(self, items: Sequence[Item], now: datetime) -> list[Document]:
+        with self._danger.watched():
+            return chunks_of(items, now)
+
+    async def _stored(self, collection: str, ids: list[Document]) -> list[Document]:
+        return await self._database[collection].find({"_id": {"$in": ids}}).to_list() if ids else []
+
+    def _change(
+        self, transformed: Transformed | None, items: Sequence[Item], chunks: list[Document], now: datetime
+    ) -> Change:
+        documents = {collection: view.documents() for collection, view in self._views.items()}
+        documents |= {"visitors": self._visitors.documents(), "retention": self._cells.documents()}
+        for stored in documents.values():
+            for document in stored:
+                document["updated_at"] = now
+        documents["dead_letters"] = dead_letters_of(items, self._partition, now)
+        removed = {"visitors": self._visitors.gone(), "dead_letters": mended(items, self._partition)}
+        ledger: dict[int, Tally] = {}
+        if transformed is not None:
+            records = transformed.records
+            ledger = ledger_of(records, [item.outcome for item in items if not item.redone], self._duplicates)
+            self._duplicates = records.parts[-1].duplicates
+        for item in items:
+            if item.redone and not isinstance(item.outcome, Failure):
+                ledger.setdefault(item.append_minute, Tally()).correct(item.outcome)
+        return Change(documents, chunks, ledger, self._duplicates, removed)
+
+    def _judged(self, items: list[Item]) -> list[Item]:
+        """The items, without the events of visitors who were erased since."""
+        if not self._erasures:
+            return items
+        return [
+            item._replace(outcome=Erased.ERASED)
+            if isinstance(item.outcome, dict) and self._erasures.drop(item.outcome)
+            else item
+            for item in items
+        ]
+
+    def _tried(self, item: Item) -> Item:
+        """The item itself if it folds into empty views, else with the failure to do so."""
+        if not isinstance(item.outcome, dict):
+            return item
         try:
+            visitors = self._new_visitors()
+            visitors.fold([item.outcome])
+            visitors.documents()
             for view in self._new_views().values():
-                view.fold([outcome])
+                view.fold([item.outcome])
                 view.documents()
-            events_to_batch([outcome])
+            events_to_batch([item.outcome])
         except Exception as error:
-            return failure_of("fold", error)
-        return outcome
+            return item._replace(outcome=failure_of("fold", error))
+        return item
 
 
-def minutes_of(transformed: Transformed) -> list[int]:
-    """The append minute of each enriched event, Unix ms."""
-    minutes = zip(transformed.records.minutes(), transformed.outcomes, strict=True)
-    return [minute for minute, outcome in minutes if not isinstance(outcome, Failure)]
+def items_of(transformed: Transformed | None, work: Work) -> list[Item]:
+    """Every record that this flush decides about: dead letters that were redone, then the range."""
+    items = [Item(*redone, True) for redone in work.redone]
+    if transformed is not None:
+        records = transformed.records
+        minutes = records.minutes()
+        offsets = range(records.first_offset, records.end_offset)
+        same = zip(offsets, minutes, records.payloads, transformed.outcomes, strict=True)
+        items += [Item(offset, minute, payload, outcome, False) for offset, minute, payload, outcome in same]
+    return items
 
 
-def dead_letters_of(transformed: Transformed, partition: int, created_at: datetime) -> list[Document]:
+def events_of(items: Sequence[Item]) -> list[EnrichedEvent]:
+    """The events among the outcomes, in order."""
+    return [item.outcome for item in items if isinstance(item.outcome, dict)]
+
+
+def chunks_of(items: Sequence[Item], created_at: datetime) -> list[Document]:
+    """The events for the warehouse. One that was a dead letter has a chunk of its own: its neighbours have theirs."""
+    chunks: list[Document] = []
+    events: list[EnrichedEvent] = []
+    minutes: list[int] = []
+    for item in items:
+        if isinstance(item.outcome, dict):
+            if item.redone:
+                chunks += chunk_documents([item.outcome], [item.append_minute], created_at)
+            else:
+                events.append(item.outcome)
+                minutes.append(item.append_minute)
+    return [*chunks, *chunk_documents(events, minutes, created_at)]
+
+
+def dead_letters_of(items: Sequence[Item], partition: int, created_at: datetime) -> list[Document]:
     """A document per failed record: where and when it came, what failed and why, its bytes, the code that tried."""
-    records = transformed.records
-    minutes = records.minutes()
     return [
         {
-            "_id": {"partition": partition, "offset": records.first_offset + index},
-            "append_minute": minutes[index],
-            "stage": outcome.stage,
-            "reason": outcome.reason.value,
-            "detail": outcome.detail[:MAX_DETAIL_CHARS],
-            "payload": records.payloads[index],
+            "_id": {"partition": partition, "offset": item.offset},
+            "append_minute": item.append_minute,
+            "stage": item.outcome.stage,
+            "reason": item.outcome.reason.value,
+            "detail": item.outcome.detail[:MAX_DETAIL_CHARS],
+            "payload": item.payload,
             "code_version": code_version(),
             "created_at": created_at,
         }
-        for index, outcome in enumerate(transformed.outcomes)
-        if isinstance(outcome, Failure)
+        for item in items
+        if isinstance(item.outcome, Failure)
+    ]
+
+
+def mended(items: Sequence[Item], partition: int) -> list[Document]:
+    """The `_id`s of the dead letters that are none any more."""
+    return [
+        {"partition": partition, "offset": item.offset}
+        for item in items
+        if item.redone and not isinstance(item.outcome, Failure)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from pistats.consumer.reader import MINUTE_MS, RecordRange
@@ -9,6 +10,15 @@ from pistats.enrich import EnrichedEvent, Failure
 
 OUTCOMES = ("enriched", "bots", "dead_lettered", "erased")
 """What a record can become. The checkpoint counts each in all, the ledger per minute."""
+
+
+class Erased(Enum):
+    """What becomes of an event whose visitor was erased after it had come: nothing, and it is counted."""
+
+    ERASED = "erased"
+
+
+Outcome = EnrichedEvent | Failure | Erased
 
 
 @dataclass(slots=True)
@@ -30,20 +40,26 @@ class Tally:
     def consumed(self) -> int:
         return self.enriched + self.bots + self.dead_lettered + self.erased
 
-    def add(self, outcomes: Sequence[EnrichedEvent | Failure]) -> None:
+    def add(self, outcomes: Sequence[Outcome]) -> None:
         """Count these outcomes."""
         for outcome in outcomes:
-            if isinstance(outcome, Failure):
+            if isinstance(outcome, dict):
+                if outcome["is_bot"]:
+                    self.bots += 1
+                else:
+                    self.enriched += 1
+            elif isinstance(outcome, Failure):
                 self.dead_lettered += 1
-            elif outcome["is_bot"]:
-                self.bots += 1
             else:
-                self.enriched += 1
+                self.erased += 1
+
+    def correct(self, outcome: Outcome) -> None:
+        """Count a record, which was a dead letter, as this instead."""
+        self.dead_lettered -= 1
+        self.add([outcome])
 
 
-def ledger_of(
-    records: RecordRange, outcomes: Sequence[EnrichedEvent | Failure], duplicates: int | None
-) -> dict[int, Tally]:
+def ledger_of(records: RecordRange, outcomes: Sequence[Outcome], duplicates: int | None) -> dict[int, Tally]:
     """Every record of the range once, by its append minute (Unix ms); `outcomes[i]` is that of record i.
 
     `duplicates`: how many the partition had acknowledged without storing before this range; None: not known, then

@@ -68,9 +68,15 @@ class PartitionConsumer:
         transform: Transform,
         start: Start = trim_horizon,
         hold: Hold | None = None,
+        cuts_passed: Callable[[], int] = lambda: 0,
+        system: AsyncDatabase[dict[str, Any]] | None = None,
         clock: Clock = now_ms,
     ) -> None:
-        """`hold` says which records have to wait for other partitions (`Barriers.held_from`); None: never any."""
+        """`hold` says which records have to wait for other partitions (`Barriers.held_from`); None: never any.
+
+        `cuts_passed`: how many changes of the layout lie before the records that were handed out last. `system`: the
+        database of sites and erasures; None: every site has UTC, and nobody was erased.
+        """
         self._partition = partition
         self._owner = owner
         self._fetch = fetch
@@ -80,6 +86,8 @@ class PartitionConsumer:
         self._transform = transform
         self._start = start
         self._hold_back = hold
+        self._cuts_passed = cuts_passed
+        self._system = system
         self._clock = clock
         self._leases = LeaseStore(database, consumers.lease_s)
         # Shorter than the lease, so that an answer that doesn't come is looked into while the lease may still hold.
@@ -145,6 +153,7 @@ class PartitionConsumer:
             self._clock,
             duplicates=duplicates,
             danger=self._danger,
+            system=self._system,
         )
         self._note(epoch=lease.epoch, offset=offset)
         while not self._stopping.is_set():
@@ -185,7 +194,7 @@ class PartitionConsumer:
                 note = self._suspicion.note(records.first_offset, len(records.payloads))
                 await self._leases.renew(lease, fields=note)
             transformed = await self._enrich(records)
-            change = await projection.apply(transformed)
+            change = await projection.apply(transformed, cuts_passed=self._cuts_passed())
             if noted:
                 await self._leases.renew(lease, fields=HARMLESS)
         await self._committer.commit(
@@ -198,6 +207,7 @@ class PartitionConsumer:
                 documents=change.documents,
                 chunks=change.chunks,
                 ledger=change.ledger,
+                removed=change.removed,
                 duplicates=change.duplicates,
             )
         )

@@ -21,7 +21,10 @@ SYSTEM_COLLECTIONS: dict[str, list[IndexModel]] = {
     "groups": [],
     "settings": [],
     "salts": [],
-    "erasures": [IndexModel([("_id.site", ASCENDING)], name="site")],
+    "erasures": [
+        IndexModel([("_id.site", ASCENDING)], name="site"),
+        IndexModel([("erased_time", ASCENDING)], name="time"),
+    ],
     "annotations": [IndexModel([("site", ASCENDING), ("date", ASCENDING)], name="site_date")],
     "job_runs": [
         IndexModel([("created_time", DESCENDING)], name="newest"),
@@ -53,6 +56,8 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
                 IndexModel([("sites", ASCENDING), ("max_event_time", ASCENDING)], name="site_time"),
                 IndexModel([("created_at", ASCENDING)], name="oldest"),
             ],
+            "visitors": [],
+            "retention": [IndexModel([("_id.site", ASCENDING), ("_id.granularity", ASCENDING)], name="site")],
             "archived": [IndexModel([("_id.minute", ASCENDING)], name="minute")],
             "files": [
                 IndexModel([("site", ASCENDING), ("max_event_time", ASCENDING)], name="site_time"),

@@ -1,11 +1,14 @@
 """Sessions follow from the events and their times, not from the order or the batches in which they arrive."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pistats.enrich.session import CAP_MS, GAP_MS, Sessions, Visit, place, visit_of
+from pistats.enrich.session import CAP_MS, GAP_MS, Visit, place, visit_of
+from pistats.visitors.calendar import LocalDays
+from pistats.visitors.visitors import Visitors
 
 START = 1_764_000_000_000
 LAW = settings(max_examples=100, deadline=None)
@@ -60,8 +63,12 @@ def by_definition(events: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
     return found
 
 
+def sessions_of() -> Visitors:
+    return Visitors(0, lambda _: LocalDays(ZoneInfo("UTC")), keep=100)
+
+
 def folded(events: list[dict[str, Any]]) -> tuple[Visit, ...]:
-    sessions = Sessions()
+    sessions = sessions_of()
     for item in events:
         sessions.fold([dict(item)])
     return sessions.visits("news", "v")
@@ -95,22 +102,34 @@ def test_what_a_visit_says_does_not_depend_on_the_order(events: Any, random: Any
     assert one == other
 
 
+@given(days(), st.randoms(use_true_random=False))
+@LAW
+def test_the_short_way_for_the_next_event_is_the_long_way(events: Any, random: Any) -> None:
+    shuffled = list(events)
+    random.shuffle(shuffled)
+    long: tuple[Visit, ...] = ()
+    for item in shuffled:
+        long, _ = place(long, visit_of(item))
+
+    assert folded(shuffled) == long
+
+
 @given(days(), st.sets(st.integers(1, 8)), st.booleans())
 @LAW
 def test_any_split_and_restart_gives_the_same_documents(events: Any, cuts: set[int], restart: bool) -> None:
     stored: dict[str, dict[str, Any]] = {}
-    sessions = Sessions()
+    sessions = sessions_of()
     begin = 0
     for end in [*sorted(cut for cut in cuts if cut < len(events)), len(events)]:
         if restart:
-            sessions.clear()
+            sessions = sessions_of()
         batch = [dict(item) for item in events[begin:end]]
         sessions.load(stored[str(key)] for key in sessions.missing(batch) if str(key) in stored)
         sessions.fold(batch)
         stored.update({str(document["_id"]): document for document in sessions.documents()})
         sessions.committed()
         begin = end
-    whole = Sessions()
+    whole = sessions_of()
     whole.fold([dict(item) for item in events])
 
     assert list(stored.values()) == whole.documents()
@@ -148,7 +167,7 @@ def test_bounce_and_duration() -> None:
 def test_events_carry_their_session_and_bots_have_none() -> None:
     events = [event(0, "a", path="/in"), event(60_000, "b", path="/next"), {**event(0, "c"), "is_bot": True}]
 
-    Sessions().fold(events)
+    sessions_of().fold(events)
 
     assert events[0]["session_id"] == events[1]["session_id"] is not None
     assert events[1]["entry_page"] == "/in"

@@ -1,0 +1,37 @@
+"""What the owner of a partition is asked to do beside its records, in its next commit. Empty: nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pistats.enrich import EnrichedEvent, Failure
+
+
+class VisitorMerge(NamedTuple):
+    """What a backfill knows of one visitor."""
+
+    site: str
+    visitor_id: str
+    first_time: int  # Unix ms of the earliest event
+    days: Sequence[int]  # on which it was active, since 1970-01-01, local to the site; at least one
+
+
+class Redone(NamedTuple):
+    """A dead letter that was enriched again. A failure replaces the dead letter, an event takes its place."""
+
+    offset: int
+    append_minute: int
+    payload: bytes
+    outcome: EnrichedEvent | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """In this order: visitors are erased, others merged, dead letters counted as what they have become."""
+
+    erased: Sequence[tuple[str, str]] = ()  # (site, visitor id)
+    merged: Sequence[VisitorMerge] = ()
+    redone: Sequence[Redone] = ()
+
+
+NO_WORK = Work()

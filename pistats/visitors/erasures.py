@@ -1,0 +1,49 @@
+"""Visitors that were erased: what was received of them until then is dropped, also when it is replayed."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pistats.enrich.event import EnrichedEvent
+from pistats.mongo.indexes import Database
+
+REFRESH_MS = 1_000
+"""How old the known tombstones may be. What is written in between is taken away by the request that follows every
+tombstone, and whoever applies that request refreshes first."""
+
+OVERLAP_MS = 600_000
+"""Tombstones are read again for so long: they are dated by whoever wrote them, and may become visible later."""
+
+
+class Erasures:
+    """The tombstones of `erasures` in the system database, as they were at most a second ago."""
+
+    def __init__(self, system: Database | None) -> None:
+        """None: nobody was ever erased."""
+        self._stored = None if system is None else system["erasures"]
+        self._erased: dict[tuple[str, str], int] = {}
+        self._newest = 0
+        self._read_at: int | None = None
+
+    async def refresh(self, now_ms: int, *, at_once: bool = False) -> None:
+        """Read what was added, if the last look is a second ago or `at_once`."""
+        if self._stored is None:
+            return
+        if self._read_at is not None and not at_once and 0 <= now_ms - self._read_at < REFRESH_MS:
+            return
+        since = {"erased_time": {"$gte": self._newest - OVERLAP_MS}} if self._erased else {}
+        self._take(await self._stored.find(since).to_list())
+        self._read_at = now_ms
+
+    def _take(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        for document in documents:
+            time = int(document["erased_time"])
+            self._erased[document["_id"]["site"], document["_id"]["visitor_id"]] = time
+            self._newest = max(self._newest, time)
+
+    def drop(self, event: EnrichedEvent) -> bool:
+        """Whether this event belongs to a visitor who was erased after it had been received."""
+        time = self._erased.get((event["site"], event["visitor_id"]))
+        return time is not None and event["received_time"] <= time
+
+    def __bool__(self) -> bool:
+        return bool(self._erased)
