@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
@@ -16,11 +17,14 @@ from dashboard.keeper import Keeper
 from dashboard.live_socket import PATH, LiveSocket
 from dashboard.oidc import Oidc
 from dashboard.services import Services, provide
+from dashboard.shown import ShownGroup
 from dashboard.sign_in import SignIns
 from pistats.clock import now_ms
+from pistats.consumer.groups import reader_group
 from pistats.live import LiveView
 from pistats.live.hub import LiveHub
 from pistats.live.source import LiveSource
+from pistats.reports.reports import Reports
 from pistats.settings import Settings
 
 SCRIPT = Path(__file__).parent / "main.py"
@@ -30,17 +34,16 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
     """The application, not yet started. `client` is closed with it; nothing is read before it starts."""
     system = client[settings.database()]
     keeper = Keeper(system)
-    group = client[settings.database(settings.consumers.group)]
-    source = LiveSource(group, LiveView, clock, lambda: hub.changed())
-    hub = LiveHub(lambda: source.view, lambda: source.connected, settings.live.updates_per_s, clock)
-
+    shown = _shown_group(settings, client, system, clock)
+    hub = LiveHub(lambda: shown.source.view, lambda: shown.source.connected, settings.live.updates_per_s, clock)
+    shown.changed = hub.changed
     sign_ins = SignIns(keeper, settings.dashboard.sign_in_s, clock, settings.oidc)
     oidc = Oidc(settings.oidc, settings.dashboard, clock)
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
-        provide(Services(settings, system, keeper, sign_ins, hub, asyncio.get_running_loop()))
-        tasks = [asyncio.create_task(part.run()) for part in (keeper, source, hub)]
+        provide(Services(settings, system, keeper, sign_ins, hub, shown, asyncio.get_running_loop()))
+        tasks = [asyncio.create_task(part.run()) for part in (keeper, shown, hub)]
         try:
             yield
         finally:
@@ -54,6 +57,30 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
         routes=[WebSocketRoute(PATH, LiveSocket(hub).serve)],
         middleware=[Middleware(Gate, source=keeper, sign_ins=sign_ins, oidc=oidc, clock=clock)],
         secrets=oidc.secrets(),
+    )
+
+
+def _shown_group(
+    settings: Settings,
+    client: AsyncMongoClient[dict[str, Any]],
+    system: AsyncDatabase[dict[str, Any]],
+    clock: Callable[[], int],
+) -> ShownGroup:
+    """What belongs to the group that the readers show, made anew when that is another one."""
+    root = settings.warehouse.root or str(settings.data / "warehouse")
+
+    def source(group: AsyncDatabase[dict[str, Any]], changed: Callable[[], None]) -> LiveSource[LiveView]:
+        return LiveSource(group, LiveView, clock, changed)
+
+    def reports(name: str, group: AsyncDatabase[dict[str, Any]]) -> Reports:
+        return Reports(None, None, group, system, f"{root}/{name}", clock)
+
+    return ShownGroup(
+        settings.consumers.group,
+        lambda: reader_group(system, settings),
+        lambda name: client[settings.database(name)],
+        source,
+        reports,
     )
 
 

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 from pymongo.asynchronous.database import AsyncDatabase
 
 from dashboard.keeper import Keeper
+from dashboard.shown import ShownGroup
 from dashboard.sign_in import SignIns
 from pistats.errors import UnavailableError
 from pistats.live.hub import LiveHub
+from pistats.reports.reports import Reports
 from pistats.settings import Settings
 
 T = TypeVar("T")
@@ -28,7 +30,13 @@ class Services:
     keeper: Keeper
     sign_ins: SignIns
     hub: LiveHub
+    shown: ShownGroup
     loop: asyncio.AbstractEventLoop
+
+    @property
+    def reports(self) -> Reports:
+        """The reports of the group that is shown now."""
+        return self.shown.reports
 
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float = ANSWER_S) -> T:
         """The result of `work`, run on the server's loop, from the thread of a page script. Raises what it raises.

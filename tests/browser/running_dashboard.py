@@ -40,6 +40,13 @@ class Dashboard:
     feed: LiveFeed = field(default_factory=lambda: LiveFeed(0))
     offset: int = 0
 
+    @asynccontextmanager
+    async def of_group(self, name: str) -> AsyncIterator["Dashboard"]:
+        """The same dashboard; what it commits goes to another group, which is dropped afterwards."""
+        group = self.group.client[f"{self.system.name}_{name}"]
+        yield Dashboard(self.url, self.password, self.system, group, self.process)
+        await self.group.client.drop_database(group.name)
+
     async def commit(self, *events: dict[str, Any]) -> None:
         """Folds the events and writes whole documents and the checkpoint in one transaction, as partition 0."""
         self.offset += len(events)
@@ -146,11 +153,11 @@ async def _healthy(url: str, process: asyncio.subprocess.Process) -> None:
             await asyncio.sleep(0.1)
 
 
-async def sign_in(page: Page, dashboard: Dashboard, path: str = "/") -> None:
-    """Opens `path` the way a person does: through the login page."""
+async def sign_in(page: Page, dashboard: Dashboard, path: str = "/", password: str | None = None) -> None:
+    """Opens `path` of the live page the way a person does: through the login page."""
     await page.goto(dashboard.url + path)
     await dashboard.commit()  # a consumer that looked just now: the numbers are live, not stale
-    await page.fill("#password", dashboard.password)
+    await page.fill("#password", password or dashboard.password)
     await page.click("button[type=submit]")
     await page.wait_for_selector(".live[data-state=live]")
 
