@@ -26,6 +26,8 @@ from pistats.live.hub import LiveHub
 from pistats.live.source import LiveSource
 from pistats.reports.reports import Reports
 from pistats.settings import Settings
+from pistats.warehouse.engine import QueryEngine
+from pistats.warehouse.source import EventSource
 
 SCRIPT = Path(__file__).parent / "main.py"
 
@@ -67,13 +69,20 @@ def _shown_group(
     clock: Callable[[], int],
 ) -> ShownGroup:
     """What belongs to the group that the readers show, made anew when that is another one."""
-    root = settings.warehouse.root or str(settings.data / "warehouse")
+    engine, warehouse = QueryEngine.standard(settings), settings.warehouse
 
     def source(group: AsyncDatabase[dict[str, Any]], changed: Callable[[], None]) -> LiveSource[LiveView]:
         return LiveSource(group, LiveView, clock, changed)
 
-    def reports(name: str, group: AsyncDatabase[dict[str, Any]]) -> Reports:
-        return Reports(None, None, group, system, f"{root}/{name}", clock)
+    def reports(group: AsyncDatabase[dict[str, Any]]) -> Reports:
+        events = EventSource(
+            group,
+            system,
+            settings.warehouse_root,
+            cache_bytes=warehouse.cache_bytes,
+            max_waiting_events=warehouse.max_waiting_events,
+        )
+        return Reports(events, engine, group, system, settings.warehouse_root, clock)
 
     return ShownGroup(
         settings.consumers.group,

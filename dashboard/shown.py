@@ -29,7 +29,7 @@ class ShownGroup:
         ask: Callable[[], Awaitable[str]],
         database: Callable[[str], Database],
         source: Callable[[Database, Callable[[], None]], LiveSource[LiveView]],
-        reports: Callable[[str, Database], Reports],
+        reports: Callable[[Database], Reports],
     ) -> None:
         """`configured`: shown until MongoDB has answered. The last three make what belongs to a group."""
         self._ask = ask
@@ -44,7 +44,7 @@ class ShownGroup:
         self.name = name
         self.database = self._database_of(name)
         self.source = self._make_source(self.database, lambda: self.changed())
-        self.reports = self._make_reports(name, self.database)
+        self.reports = self._make_reports(self.database)
 
     async def run(self) -> None:
         """Keeps the live numbers fresh, and changes the group when another one is promoted. Until cancelled."""
