@@ -9,6 +9,7 @@ from pymongo import AsyncMongoClient
 from actors.partition_client import PartitionClient
 from pistats.consumer.groups import reader_group
 from pistats.errors import PistatsError
+from pistats.ledger import read_ledger
 from pistats.settings import Settings
 from pistats.status import SystemReport, system_report
 from pistats.stream.partition import PartitionStatus
@@ -25,7 +26,9 @@ async def overview(client: AsyncMongoClient[dict[str, Any]], settings: Settings)
     checkpoints = {document["_id"]: document async for document in group["partitions"].find()}
     members = [document async for document in group["members"].find().sort("_id")]
     server = await client.admin.command("hello")
-    return system_report(name, logs, checkpoints, members, server["localTime"].replace(tzinfo=UTC))
+    now = server["localTime"].replace(tzinfo=UTC)
+    ledger = await read_ledger(group, int(now.timestamp() * 1000))
+    return system_report(name, logs, checkpoints, members, now, ledger)
 
 
 async def _status(partition: int) -> PartitionStatus | None:

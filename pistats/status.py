@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from pistats.consumer.tally import OUTCOMES
+from pistats.ledger import LedgerState, check_ledger, unarchived
 from pistats.stream.partition import PartitionStatus
 
 STALE_S = 15.0
 """A consumer looks at each of its partitions every second or two; after this long, nobody does."""
 LATE_S = 60.0
 """Records that wait this long are no longer live."""
+MAX_LEDGER_PROBLEMS = 10
+"""Shown at once: one lost flush can be in the way of every minute after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,12 @@ def system_report(
     checkpoints: Mapping[int, Mapping[str, Any]],
     members: Sequence[Mapping[str, Any]],
     now: datetime,
+    ledger: LedgerState,
 ) -> SystemReport:
     """Bring both sides together. `partitions[i]` is what the log of partition i says, None when it doesn't answer.
 
     `checkpoints`: documents of the group's `partitions` by partition. `members`: documents of its `members`.
-    `now` by MongoDB's clock, which wrote the documents.
+    `now` by MongoDB's clock, which wrote the documents. `ledger` has checkpoints of its own moment.
     """
     reports = tuple(
         _partition_report(number, status, checkpoints.get(number, {}), now) for number, status in enumerate(partitions)
@@ -91,12 +95,13 @@ def system_report(
     )
     if not any(consumer["alive"] for consumer in consumers):
         problems += ("no consumer is alive: the supervisor starts one within seconds, see the Ray logs if it doesn't",)
+    problems += tuple(f"the ledger: {problem}" for problem in check_ledger(ledger)[:MAX_LEDGER_PROBLEMS])
     return SystemReport(
         healthy=not problems,
         group=group,
         lag_events=sum(one.lag_events or 0 for one in reports),
         lag_s=max((one.lag_s for one in reports), default=0.0),
-        ledger=_ledger(reports),
+        ledger=_ledger(reports, ledger),
         partitions=reports,
         consumers=consumers,
         problems=problems,
@@ -167,11 +172,14 @@ def _problems(
     return problems
 
 
-def _ledger(reports: Sequence[PartitionReport]) -> dict[str, int]:
+def _ledger(reports: Sequence[PartitionReport], state: LedgerState) -> dict[str, int]:
     totals = {name: sum(getattr(one, name) for one in reports) for name in (*OUTCOMES, "difference")}
     return {
         "appended": sum(one.end_offset or 0 for one in reports),
         "duplicates": sum(one.duplicates or 0 for one in reports),
         "consumed": sum(one.committed_offset for one in reports),
         **totals,
+        "archived": state.archived,
+        "waiting": state.waiting,
+        "unarchived": unarchived(state),
     }

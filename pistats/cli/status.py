@@ -59,8 +59,9 @@ def _show(report: SystemReport, console: Console) -> None:
     ledger = report.ledger
     console.print(
         f"appended {ledger['appended']:,} = enriched {ledger['enriched']:,} + bots {ledger['bots']:,} + dead letters "
-        f"{ledger['dead_lettered']:,} + waiting {report.lag_events:,}"
+        f"{ledger['dead_lettered']:,} + erased {ledger['erased']:,} + waiting {report.lag_events:,}"
     )
+    console.print(f"of these events {ledger['archived']:,} are archived, {ledger['waiting']:,} wait in the outbox")
     console.print("[green]healthy[/]" if report.healthy else "[red]not healthy[/]")
     for problem in report.problems:
         console.print(f"  {problem}", markup=False)

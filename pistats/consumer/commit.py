@@ -128,6 +128,8 @@ class Committer:
 
     async def _landed(self, flush: Flush) -> bool:
         """Whether the checkpoint stands where only this flush can have put it."""
+        if flush.from_offset == flush.to_offset:
+            return False  # it does not move: what this flush would have removed tells the next lease
         partitions = self._database.get_collection("partitions", read_concern=ReadConcern("majority"))
         try:
             with pymongo.timeout(self._timeout_s):

@@ -10,6 +10,8 @@ Database = AsyncDatabase[dict[str, Any]]
 
 INDEX_OPTIONS_CONFLICT = 85
 NAMESPACE_EXISTS = 48
+COUNTED = "counted"
+"""The index that `pistats.ledger` adds events up by."""
 MEMBER_KEEP_S = 3_600
 """Dead members of a group stay visible for an hour, then go."""
 
@@ -55,10 +57,11 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
             "chunks": [
                 IndexModel([("sites", ASCENDING), ("max_event_time", ASCENDING)], name="site_time"),
                 IndexModel([("created_at", ASCENDING)], name="oldest"),
+                _counted(),
             ],
             "visitors": [],
             "retention": [IndexModel([("_id.site", ASCENDING), ("_id.granularity", ASCENDING)], name="site")],
-            "archived": [IndexModel([("_id.minute", ASCENDING)], name="minute")],
+            "archived": [IndexModel([("_id.minute", ASCENDING)], name="minute"), _counted()],
             "files": [
                 IndexModel([("site", ASCENDING), ("max_event_time", ASCENDING)], name="site_time"),
                 IndexModel([("site", ASCENDING), ("date", ASCENDING)], name="site_date"),
@@ -71,6 +74,11 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
             ],
         },
     )
+
+
+def _counted() -> IndexModel:
+    """Adds up `events` without reading the documents."""
+    return IndexModel([("_id.partition", ASCENDING), ("events", ASCENDING)], name=COUNTED)
 
 
 def _expiring(field: str, after_s: int) -> IndexModel:

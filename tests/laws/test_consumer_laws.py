@@ -19,6 +19,7 @@ from pistats.consumer.lease import LeaseStore
 from pistats.consumer.tally import OUTCOMES
 from pistats.consumer.transform import Transform
 from pistats.consumer.worker import PartitionConsumer
+from pistats.ledger import check_ledger, read_ledger
 from pistats.mongo.indexes import ensure_group_indexes
 from pistats.settings import ConsumerSettings, LiveSettings
 from pistats.stream.batch import Fetched
@@ -267,6 +268,7 @@ async def test_any_split_and_any_death_give_the_same_documents(
         else:
             for number, (payloads, _) in enumerate(cases):
                 await consume(database, number, [Step(payloads, None)])
+        assert check_ledger(await read_ledger(database, NOW)) == []
         outcomes.append(await outcome(database))
     assert outcomes[0] == outcomes[1]
     for number, (payloads, _) in enumerate(cases):

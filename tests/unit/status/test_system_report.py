@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from pistats.cli.status import _show
+from pistats.ledger import LedgerState
 from pistats.status import SystemReport, system_report
 from pistats.stream.partition import PartitionStatus
 
@@ -46,7 +47,10 @@ def checkpoint(offset: int, **changes: Any) -> dict[str, Any]:
 
 
 def report(log: PartitionStatus | None, stored: dict[str, Any] | None, members: Any = (MEMBER,)) -> SystemReport:
-    return system_report("live", [log], {} if stored is None else {0: stored}, members, NOW)
+    checkpoints = {} if stored is None else {0: stored}
+    counted = sum(one["counts"]["enriched"] + one["counts"]["bots"] for one in checkpoints.values())
+    ledger = LedgerState([], checkpoints, archived=0, waiting=counted)
+    return system_report("live", [log], checkpoints, members, NOW, ledger)
 
 
 def test_everything_consumed_is_healthy_and_adds_up() -> None:
@@ -63,6 +67,9 @@ def test_everything_consumed_is_healthy_and_adds_up() -> None:
         "dead_lettered": 1,
         "erased": 0,
         "difference": 0,
+        "archived": 0,
+        "waiting": 99,
+        "unarchived": 0,
     }
 
 
@@ -118,3 +125,13 @@ def test_why_a_log_or_a_consumer_cannot_go_on_is_said() -> None:
     assert "its log has stopped: a bad frame" in stopped.problems[0]
     poisoned = report(LOG, checkpoint(100), members=({**MEMBER, "errors": {"0": "DocumentTooLarge: x"}},))
     assert poisoned.problems == ("partition 0: consumer-live-0 cannot go on: DocumentTooLarge: x",)
+
+
+def test_a_ledger_that_does_not_add_up_is_never_healthy() -> None:
+    stored = {0: checkpoint(100)}
+
+    lost = system_report("live", [LOG], stored, (MEMBER,), NOW, LedgerState([], stored, archived=90, waiting=0))
+
+    (problem,) = lost.problems
+    assert problem.startswith("the ledger: 9 events are missing from the warehouse and its outbox")
+    assert lost.ledger["unarchived"] == 9
