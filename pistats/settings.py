@@ -186,9 +186,9 @@ class WarehouseSettings(Section):
         description="Decoded chunks that a reading process keeps in memory: five minutes at 500 events/s.",
     )
     archive_unit_events: int = Field(
-        250_000,
+        125_000,
         ge=1_000,
-        description="Events that the archive moves in one transaction and holds in memory, some 2 KB each.",
+        description="Events that the archive moves in one transaction. Two units are in memory, some 2 KB an event.",
     )
     file_grace_s: float = Field(
         900.0, ge=60, description="How long a file stays after compaction replaced it: longer than any query takes."

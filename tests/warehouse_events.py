@@ -16,6 +16,10 @@ NOON = 1_764_072_000_000
 """2025-11-25T12:00:00Z."""
 
 
+class DeathError(BaseException):
+    """Ends what runs, as the end of its process would: nothing that catches errors catches it."""
+
+
 def an_event(number: int = 0, **fields: Any) -> dict[str, Any]:
     """A whole enriched event; every number is another event of one of seven visitors, a second later."""
     return {

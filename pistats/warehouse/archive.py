@@ -7,8 +7,8 @@ removes; after it, the work is done. Of two runs with the same chunk one finds i
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -31,6 +31,12 @@ log = logging.getLogger(__name__)
 
 MAX_UNIT_CHUNKS = 2_000
 """Of one transaction: it removes every chunk by its id, and MongoDB ends a transaction after a minute."""
+
+PLANNED_CHUNKS = 100_000
+"""Looked up at a time, without their data: some 50 MB."""
+
+PARALLEL_UNITS = 2
+"""Written at the same time, in threads: the two cores that there are at least. A unit alone keeps one busy."""
 
 MAX_UNIT_BYTES = 400_000_000
 """Decoded. Texts of 32 KB that compress well would else fill the memory: a unit ends early, the rest is another's."""
@@ -76,7 +82,7 @@ class Archive:
         unit_events: int,
         clock: Clock = now_ms,
     ) -> None:
-        """`unit_events`: how many are in memory at a time, some 2 KB each with all copies."""
+        """`unit_events`: moved by one transaction. Two units are in memory, some 2 KB an event with all copies."""
         self._group = group
         self._system = system
         self._storage = storage
@@ -90,16 +96,33 @@ class Archive:
         """Move all that waits when this begins. Whatever ends it, what was published is done and nothing is lost."""
         total = Archived()
         before = self._now()
-        while unit := await self.next_unit(before):
-            written = await self.write(unit)
-            if await self.publish(written):
-                total = total.plus(written)
-                on_unit(written)
+        while units := await self.plan(before):
+            async for written in self._write_all(units):
+                if await self.publish(written):
+                    total = total.plus(written)
+                    on_unit(written)
         return total
 
-    async def next_unit(self, before: datetime) -> list[ChunkRef]:
-        """The chunks that have waited longest, as many as fit in a unit; none that were committed after `before`."""
-        return first_unit(await self._outbox.oldest(MAX_UNIT_CHUNKS, before=before), self._unit_events)
+    async def plan(self, before: datetime) -> list[list[ChunkRef]]:
+        """The chunks that have waited longest, in units; none that were committed after `before`.
+
+        Not all of a long backlog: ask again when these are published.
+        """
+        return list(units_of(await self._outbox.oldest(PLANNED_CHUNKS, before=before), self._unit_events))
+
+    async def _write_all(self, units: Sequence[Sequence[ChunkRef]]) -> AsyncIterator[Written]:
+        """Each unit written, in order; meanwhile the next ones are under way."""
+        tasks: deque[asyncio.Task[Written]] = deque()
+        try:
+            for unit in units:
+                tasks.append(asyncio.create_task(self.write(unit)))
+                if len(tasks) == PARALLEL_UNITS:
+                    yield await tasks.popleft()
+            while tasks:
+                yield await tasks.popleft()
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def write(self, chunks: Sequence[ChunkRef]) -> Written:
         """Write files of these chunks, or of the first of them, if their texts are very long. May be repeated.
@@ -168,13 +191,15 @@ class Archive:
         return datetime.fromtimestamp(self._clock() / 1000, UTC)
 
 
-def first_unit(chunks: Sequence[ChunkRef], max_events: int) -> list[ChunkRef]:
-    """The first chunks that together have at most `max_events`; at least one, if there is one."""
+def units_of(chunks: Iterable[ChunkRef], max_events: int) -> Iterator[list[ChunkRef]]:
+    """The chunks in order, in units of at most `max_events` together; a chunk is never cut."""
     unit: list[ChunkRef] = []
     events = 0
     for chunk in chunks:
-        if unit and events + chunk.events > max_events:
-            break
+        if unit and (events + chunk.events > max_events or len(unit) == MAX_UNIT_CHUNKS):
+            yield unit
+            unit, events = [], 0
         unit.append(chunk)
         events += chunk.events
-    return unit
+    if unit:
+        yield unit

@@ -102,12 +102,13 @@ def date_of_day(day: int) -> str:
 def _by_site_and_date(rows: pa.Table) -> Iterator[tuple[str, str, pa.Table]]:
     """The rows of each site and UTC date, in the order they had."""
     sites = rows["site"].combine_chunks().dictionary_encode()
-    days = rows["event_time"].to_numpy() // DAY_MS
     names = sites.dictionary.to_pylist()
     codes = sites.indices.to_numpy()
-    groups = np.unique(np.stack([codes, days], axis=1), axis=0)
-    if len(groups) == 1:
-        yield names[groups[0][0]], date_of_day(int(groups[0][1])), rows
+    days = rows["event_time"].to_numpy() // DAY_MS
+    if len(names) == 1 and days.min() == days.max():
+        yield names[0], date_of_day(int(days[0])), rows
         return
-    for code, day in groups.tolist():
-        yield names[code], date_of_day(day), rows.filter(pa.array((codes == code) & (days == day)))
+    keys = days * len(names) + codes
+    for key in np.unique(keys).tolist():
+        day, code = divmod(key, len(names))
+        yield names[code], date_of_day(day), rows.filter(pa.array(keys == key))
