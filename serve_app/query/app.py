@@ -16,12 +16,13 @@ from pistats.live.source import LiveSource
 from pistats.mongo.client import Document, connect
 from pistats.settings import Settings
 from pistats.sites import SiteStore
-from serve_app.query import ledger, live
+from serve_app.query import history, ledger, live
 from serve_app.query.guard import Guard
 from serve_app.query.live_numbers import LiveNumbers, NewView
 from serve_app.query.parts import Parts
 from serve_app.query.problem import Problem, answer_problems
 from serve_app.query.shown_group import GroupParts, ShownGroup
+from serve_app.query.warehouse import Warehouse
 
 DESCRIPTION = """
 Read what piStats has counted. Every call needs the read key of a site: `Authorization: Bearer READ_KEY`.
@@ -36,7 +37,7 @@ ROOT_PATH = "/api"
 MAX_REQUESTS = 256
 """Requests that one process holds at once, live streams included."""
 
-ROUTERS: tuple[APIRouter, ...] = (live.router, ledger.router)
+ROUTERS: tuple[APIRouter, ...] = (live.router, history.router, ledger.router)
 
 
 def build_query_app(settings: Settings, mongodb_uri: str, max_requests: int = MAX_REQUESTS) -> FastAPI:
@@ -46,12 +47,14 @@ def build_query_app(settings: Settings, mongodb_uri: str, max_requests: int = MA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         client = connect(mongodb_uri)
         system = client[settings.database()]
-        shown = ShownGroup(partial(reader_group, system, settings), partial(_group_parts, client, settings))
+        warehouse = Warehouse(settings, client)
+        shown = ShownGroup(partial(reader_group, system, settings), partial(_group_parts, client, settings, warehouse))
         app.state.parts = Parts(settings, SiteStore(system), shown)
         try:
             yield
         finally:
             await shown.close()
+            warehouse.close()
             await client.close()
 
     app = FastAPI(
@@ -73,14 +76,18 @@ def build_query_app(settings: Settings, mongodb_uri: str, max_requests: int = MA
     return app
 
 
-def _group_parts(client: AsyncMongoClient[Document], settings: Settings, group: str) -> GroupParts:
+def _group_parts(
+    client: AsyncMongoClient[Document], settings: Settings, warehouse: Warehouse, group: str
+) -> GroupParts:
     """What answers for one group. Reads nothing before the first query."""
     database = client[settings.database(group)]
 
     def source(view: NewView, clock: Clock, changed: Callable[[], None]) -> LiveSource[LiveView]:
         return LiveSource(database, view, clock, changed)
 
-    return GroupParts(group, database, LiveNumbers(source, settings.live.updates_per_s))
+    return GroupParts(
+        group, database, LiveNumbers(source, settings.live.updates_per_s), partial(warehouse.reports, group)
+    )
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -22,7 +22,7 @@ from pistats.sites import Site
 DEFAULT_DAYS = 30
 """Of a range that does not say where it begins."""
 
-FILTER_CHARS = 8_000
+FILTER_CHARS = 4_000
 """Of a condition in the address: HAProxy takes request lines of 16 KB, and each quote is three characters there."""
 
 FILTER_EXAMPLE = '{"field": "country", "op": "in", "value": ["DE", "AT"]}'
@@ -116,7 +116,7 @@ class FilteredParameters(RangeParameters):
 class SegmentedParameters(FilteredParameters):
     """As before; `segment` is refused, and said why."""
 
-    segment: str | None = Field(None, description="Not in this version: use `filter`.", deprecated=True)
+    segment: str | None = Field(None, description="Not in this version: use `filter`.")
 
     def check_segment(self) -> None:
         """Raises QueryError when a segment is asked for."""

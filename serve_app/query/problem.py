@@ -53,6 +53,9 @@ KINDS = (
 )
 _BY_STATUS = {kind.status: kind for kind in KINDS}
 
+REPORT_REFUSALS = (UNKNOWN_KEY, WRITE_KEY, INVALID, OVERLOADED, UNAVAILABLE, TIMED_OUT)
+"""Of every call that reads the warehouse."""
+
 RETRY_AFTER_S = 1
 """After MongoDB did not answer: a new primary is there within seconds."""
 

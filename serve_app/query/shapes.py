@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Shape(BaseModel):
@@ -94,3 +94,108 @@ class LedgerAnswer(Shape):
     rows: list[LedgerRowShape]
     totals: dict[str, int]
     balanced: bool
+
+
+Value = str | int | float | None
+
+
+class ComparisonShape(Shape):
+    """The same question for as many days right before."""
+
+    from_date: str = Field(alias="from")
+    to_date: str = Field(alias="to")
+    rows: list[list[Value]]
+    totals: dict[str, Value]
+
+
+class HistoryAnswer(Shape):
+    """`columns` are those of `by`, then the metrics; each row has as many values. `time` is the ISO date that the
+    period starts on, for hours with the time and its offset. `complete_through`: all received before it is in."""
+
+    columns: list[str]
+    rows: list[list[Value]]
+    totals: dict[str, Value]
+    comparison: ComparisonShape | None
+    complete_through: str | None
+    truncated: bool
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "columns": ["time", "visitors", "views"],
+                    "rows": [["2026-11-01", 1204, 3310], ["2026-11-02", 1411, 4027]],
+                    "totals": {"visitors": 2390, "views": 7337},
+                    "comparison": None,
+                    "complete_through": "2026-11-24T13:05:07.120Z",
+                    "truncated": False,
+                }
+            ]
+        }
+    )
+
+
+class CohortShape(Shape):
+    start: str
+    size: int
+    returned: list[int]
+    complete: list[bool]
+
+
+class RetentionAnswer(Shape):
+    """One cohort for each period of the range. `complete[n]` is false while period n is not over."""
+
+    cohorts: list[CohortShape]
+    complete_through: str | None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "cohorts": [
+                        {"start": "2026-11-01", "size": 100, "returned": [100, 31, 12], "complete": [True, True, False]}
+                    ],
+                    "complete_through": "2026-11-03T13:05:07.120Z",
+                }
+            ]
+        }
+    )
+
+
+class FunnelStepShape(Shape):
+    visitors: int
+    share: float
+    median_s: float | None
+
+
+class FunnelAnswer(Shape):
+    """One result for each step. `median_s`: seconds from the step before."""
+
+    steps: list[FunnelStepShape]
+    complete_through: str | None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "steps": [
+                        {"visitors": 1200, "share": 1.0, "median_s": None},
+                        {"visitors": 300, "share": 0.25, "median_s": 42.5},
+                    ],
+                    "complete_through": "2026-11-24T13:05:07.120Z",
+                }
+            ]
+        }
+    )
+
+
+class VisitorAnswer(Shape):
+    """Times are Unix milliseconds. `events` have all fields of an enriched event."""
+
+    visitor_id: str
+    user_id: str | None
+    traits: dict[str, Any]
+    totals: dict[str, int | None]
+    sessions: list[dict[str, Any]]
+    complete_through: str | None
+    events: list[dict[str, Any]]

@@ -4,12 +4,16 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from serve_app.query.live_numbers import LiveNumbers
+
+if TYPE_CHECKING:
+    from pistats.reports.reports import Reports
 
 log = logging.getLogger(__name__)
 
@@ -17,13 +21,19 @@ ASK_S = 1.0
 """How stale the shown group may be: one tiny read a second while there are queries, none while there are none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GroupParts:
     """What answers for one group."""
 
     name: str
     database: AsyncDatabase[dict[str, Any]]
     live: LiveNumbers
+    make_reports: "Callable[[], Reports]"
+
+    @cached_property
+    def reports(self) -> "Reports":
+        """Made at the first question to the warehouse."""
+        return self.make_reports()
 
 
 class ShownGroup:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,18 @@ from pistats.local.ports import free_ports
 from pistats.mongo.indexes import ensure_group_indexes, ensure_system_indexes
 from pistats.settings import MongoSettings, Settings
 from pistats.sites import SiteKeys, SiteStore
+from pistats.warehouse.archive import Archive
+from pistats.warehouse.storage import Storage
+from pistats.warehouse.writer import FileWriter
 from serve_app.query.app import ROOT_PATH, build_query_app
+from tests.warehouse_events import DAY_MS, an_event, chunk_document
+
+Database = AsyncDatabase[dict[str, Any]]
+
+SITE = "example.com"
+FIRST_DAY = "2026-11-02"
+FIRST_MS = 1_793_613_600_000
+"""11 o'clock in Berlin on that day."""
 
 START_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 30.0
@@ -61,9 +73,9 @@ class Reader:
 
 
 @pytest.fixture
-async def settings(database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[Settings]:
+async def settings(database: Database, tmp_path: Path) -> AsyncIterator[Settings]:
     """Settings whose system database is this test's own; the group's database is dropped with it."""
-    made = Settings(mongodb=MongoSettings(database_prefix=database.name))
+    made = Settings(data=tmp_path, mongodb=MongoSettings(database_prefix=database.name))
     await ensure_system_indexes(database)
     await ensure_group_indexes(database.client[made.database(made.consumers.group)], made.live.keep_s)
     yield made
@@ -71,7 +83,7 @@ async def settings(database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[Set
 
 
 @pytest.fixture
-def group(database: AsyncDatabase[dict[str, Any]], settings: Settings) -> AsyncDatabase[dict[str, Any]]:
+def group(database: Database, settings: Settings) -> Database:
     """The database of the group that the readers show."""
     return database.client[settings.database(settings.consumers.group)]
 
@@ -108,12 +120,46 @@ def api(settings: Settings, mongo_uri: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def keys(database: AsyncDatabase[dict[str, Any]], settings: Settings) -> SiteKeys:
+async def keys(database: Database, settings: Settings) -> SiteKeys:
     """The keys of a site in Berlin's time."""
-    return await SiteStore(database).add("example.com", "Europe/Berlin")
+    return await SiteStore(database).add(SITE, "Europe/Berlin")
 
 
 @pytest.fixture
 def reader(api: str, keys: SiteKeys) -> Reader:
     """Has the site's read key."""
     return Reader(api, keys.read_key)
+
+
+@pytest.fixture
+async def warehouse(database: Database, group: Database, settings: Settings) -> list[dict[str, Any]]:
+    """Three days of events of the site, the first two archived, the third still waiting. All of them, in event time."""
+    events = [event for day in range(3) for event in a_day(day)]
+    await group["chunks"].insert_many([chunk_document(events[: len(events) * 2 // 3])])
+    storage = Storage(settings.warehouse_root)
+    writer = FileWriter(storage, settings.consumers.group, "run")
+    await Archive(group, database, storage, writer, unit_events=100_000).run()
+    await group["chunks"].insert_many([chunk_document(events[len(events) * 2 // 3 :])])
+    return events
+
+
+def a_day(day: int) -> list[dict[str, Any]]:
+    """Ten visitors who read one page more every day, one of whom buys something, and a bot."""
+    views = [
+        an_event(
+            day * 1_000 + visitor * 10 + view,
+            site=SITE,
+            visitor_id=f"v{visitor}",
+            event_time=FIRST_MS + day * DAY_MS + visitor * 600_000 + view * 60_000,
+            path=f"/{view}",
+            country=("DE", "AT", None)[visitor % 3],
+            channel="Direct",
+            properties={"number": view},
+        )
+        for visitor in range(10)
+        for view in range(day + 1)
+    ]
+    began = FIRST_MS + day * DAY_MS
+    bought = an_event(day * 1_000 + 500, site=SITE, visitor_id="v1", name="purchase", event_time=began + 5_000_000)
+    bot = an_event(day * 1_000 + 501, site=SITE, visitor_id="bot", is_bot=True, event_time=began)
+    return sorted([*views, bought, bot], key=lambda event: (event["event_time"], event["offset"]))

@@ -1,0 +1,39 @@
+"""The warehouse inside the query replica: nothing of it is loaded before the first question."""
+
+from typing import TYPE_CHECKING
+
+from pymongo import AsyncMongoClient
+
+from pistats.mongo.client import Document
+from pistats.settings import Settings
+
+if TYPE_CHECKING:
+    from pistats.reports.reports import Reports
+    from pistats.warehouse.engine import QueryEngine
+
+
+class Warehouse:
+    """Makes the reports of groups, all with one engine: its bounds are those of the process."""
+
+    def __init__(self, settings: Settings, client: AsyncMongoClient[Document]) -> None:
+        self._settings = settings
+        self._client = client
+        self._engine: QueryEngine | None = None
+
+    def reports(self, group: str) -> "Reports":
+        """The reports of one group."""
+        # Loaded here: DuckDB and Arrow cost 20 MB, also where nobody ever asks for history.
+        from pistats.reports.reports import Reports
+        from pistats.warehouse.engine import QueryEngine
+        from pistats.warehouse.source import EventSource
+
+        if self._engine is None:
+            self._engine = QueryEngine.standard(self._settings)
+        root = self._settings.warehouse_root
+        shown, system = (self._client[self._settings.database(name)] for name in (group, None))
+        return Reports(EventSource(shown, system, root), self._engine, shown, system, root)
+
+    def close(self) -> None:
+        """Take no more queries."""
+        if self._engine is not None:
+            self._engine.close()
