@@ -6,6 +6,13 @@ from typing import Any, Literal
 
 from pistats.errors import QueryError
 from pistats.reports.history import check_range
+from pistats.reports.source import Source
+from pistats.sites import Site
+from pistats.warehouse.condition import compile_condition, is_text
+from pistats.warehouse.engine import Connection, QueryEngine
+from pistats.warehouse.periods import SiteDays
+from pistats.warehouse.sessions import MARGIN_MS
+from pistats.warehouse.steps import Chain, StepCounts, count_steps
 
 MAX_STEPS = 10
 MAX_WINDOW_S = 90 * 86_400
@@ -40,7 +47,7 @@ class FunnelQuery:
         if not 1 <= len(self.steps) <= MAX_STEPS:
             raise QueryError(f"A funnel of {len(self.steps)} steps: give 1 to {MAX_STEPS}.")
         for step in self.steps:
-            if not 1 <= len(step.name) <= MAX_NAME_CHARS:
+            if not (step.name and is_text(step.name, MAX_NAME_CHARS)):
                 raise QueryError(f"A step's `name` is the name of an event: 1 to {MAX_NAME_CHARS} characters.")
         if not 1 <= self.window_s <= MAX_WINDOW_S:
             raise QueryError(f"`window_s` is {self.window_s}; it has to be from 1 to {MAX_WINDOW_S:,} seconds.")
@@ -67,3 +74,33 @@ class FunnelReport:
 
     steps: tuple[FunnelStepResult, ...]
     complete_through: int | None
+
+
+class FunnelAnswer:
+    """Answers funnel questions of any site."""
+
+    def __init__(self, source: Source, engine: QueryEngine) -> None:
+        self._source = source
+        self._engine = engine
+
+    async def of(self, site: Site, query: FunnelQuery) -> FunnelReport:
+        """The report; see `FunnelReport`. Reads only, so it may be repeated."""
+        days = SiteDays(site.timezone, query.from_date, query.to_date)
+        steps = tuple(
+            (step.name, None if step.where is None else compile_condition(step.where, prefix=f"s{number}c"))
+            for number, step in enumerate(query.steps)
+        )
+        asked = Chain(days, steps, query.window_s * 1_000, query.order)
+        margin = MARGIN_MS if any(where is not None and where.needs_session for _, where in steps) else 0
+        events = await self._source.events(site.name, days.from_ms - margin, days.to_ms + margin)
+
+        def work(connection: Connection) -> StepCounts:
+            return count_steps(connection, asked)
+
+        counts = await self._engine.call(events, work)
+        first = counts.visitors[0]
+        results = (
+            FunnelStepResult(visitors, visitors / first if first else 0.0, None if took is None else took / 1_000)
+            for visitors, took in zip(counts.visitors, counts.median_ms, strict=True)
+        )
+        return FunnelReport(steps=tuple(results), complete_through=events.complete_through)

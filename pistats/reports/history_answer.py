@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from pistats.clock import Clock
 from pistats.reports.history import (
@@ -13,30 +13,16 @@ from pistats.reports.history import (
     HistoryReport,
     Value,
 )
+from pistats.reports.source import Source
 from pistats.sites import Site
 from pistats.warehouse.condition import Condition, compile_condition
-from pistats.warehouse.engine import Connection, Events, QueryEngine
+from pistats.warehouse.engine import Connection, QueryEngine
 from pistats.warehouse.measures import Grouping, Measure, Rows, bucket_parts, measure, present
 from pistats.warehouse.periods import SiteDays
 from pistats.warehouse.sessions import MARGIN_MS
 
 Counted = tuple[tuple[tuple[Value, ...], ...], dict[str, Value], int | None]
 """Rows (one more than the limit when there are more), totals, complete_through."""
-
-
-class FoundEvents(Events, Protocol):
-    """An `EventSet`, as far as reports look into it."""
-
-    @property
-    def complete_through(self) -> int | None:
-        """Everything received before it (Unix ms) is in."""
-
-
-class Source(Protocol):
-    """Where reports get events from: `pistats.warehouse.source.EventSource`."""
-
-    async def events(self, site: str, from_ms: int, to_ms: int) -> FoundEvents:
-        """The site's events with from_ms <= event_time < to_ms."""
 
 
 class HistoryAnswer:

@@ -5,12 +5,13 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pistats.clock import Clock, now_ms
-from pistats.reports.events import EventsPage, EventsQuery
-from pistats.reports.funnel import FunnelQuery, FunnelReport
+from pistats.reports.events import EventsAnswer, EventsPage, EventsQuery
+from pistats.reports.funnel import FunnelAnswer, FunnelQuery, FunnelReport
 from pistats.reports.history import HistoryQuery, HistoryReport
-from pistats.reports.history_answer import HistoryAnswer, Source
-from pistats.reports.retention import RetentionQuery, RetentionReport
-from pistats.reports.visitor import VisitorReport
+from pistats.reports.history_answer import HistoryAnswer
+from pistats.reports.retention import RetentionAnswer, RetentionQuery, RetentionReport
+from pistats.reports.source import Source
+from pistats.reports.visitor import VisitorAnswer, VisitorReport
 from pistats.sites import Site
 from pistats.warehouse.engine import QueryEngine
 
@@ -37,6 +38,10 @@ class Reports:
         self._root = root
         self._clock = clock
         self._history = HistoryAnswer(source, engine, clock)
+        self._retention = RetentionAnswer(source, engine, clock)
+        self._funnel = FunnelAnswer(source, engine)
+        self._events = EventsAnswer(source, engine)
+        self._visitor = VisitorAnswer(source, engine, clock)
 
     async def history(self, site: Site, query: HistoryQuery) -> HistoryReport:
         """Metrics by time and dimension."""
@@ -44,16 +49,16 @@ class Reports:
 
     async def retention(self, site: Site, query: RetentionQuery) -> RetentionReport:
         """The cohorts of a range and their returns."""
-        raise NotImplementedError
+        return await self._retention.of(site, query)
 
     async def funnel(self, site: Site, query: FunnelQuery) -> FunnelReport:
         """How many visitors reached each step."""
-        raise NotImplementedError
+        return await self._funnel.of(site, query)
 
     async def events(self, site: Site, query: EventsQuery) -> EventsPage:
         """Events one by one, with a cursor to the next page."""
-        raise NotImplementedError
+        return await self._events.of(site, query)
 
     async def visitor(self, site: Site, visitor_id: str) -> VisitorReport:
         """Everything about one visitor."""
-        raise NotImplementedError
+        return await self._visitor.of(site, visitor_id)

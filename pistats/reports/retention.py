@@ -1,11 +1,18 @@
 """Retention: how many visitors of a cohort came back, period by period."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
+from pistats.clock import Clock
 from pistats.errors import QueryError
 from pistats.reports.history import check_range
+from pistats.reports.source import Source
+from pistats.sites import Site
+from pistats.warehouse.cohorts import CohortCounts, CohortQuestion, count_cohorts
+from pistats.warehouse.condition import compile_condition, is_text
+from pistats.warehouse.engine import Connection, QueryEngine
+from pistats.warehouse.periods import DAY_MS, SiteDays, date_of, day_start_ms, next_period, period_start
 
 MAX_PERIODS = 400
 """Cohorts of one grid, and periods of one cohort: a year of days."""
@@ -45,7 +52,7 @@ class RetentionQuery:
             if value not in known:
                 raise QueryError(f"`{what}` cannot be {str(value)[:40]!r}: use one of {', '.join(known)}.")
         for what, name in (("event", self.event), ("return_event", self.return_event)):
-            if name is not None and not 1 <= len(name) <= MAX_NAME_CHARS:
+            if name is not None and not (name and is_text(name, MAX_NAME_CHARS)):
                 raise QueryError(f"`{what}` is the name of an event: 1 to {MAX_NAME_CHARS} characters.")
         days = (self.to_date - self.from_date).days + 1
         if self.granularity == "day" and days > MAX_PERIODS:
@@ -72,3 +79,66 @@ class RetentionReport:
 
     cohorts: tuple[Cohort, ...]
     complete_through: int | None
+
+
+class RetentionAnswer:
+    """Answers retention questions of any site."""
+
+    def __init__(self, source: Source, engine: QueryEngine, clock: Clock) -> None:
+        self._source = source
+        self._engine = engine
+        self._clock = clock
+
+    async def of(self, site: Site, query: RetentionQuery) -> RetentionReport:
+        """The report; see `RetentionReport`. Reads only, so it may be repeated."""
+        days = whole_periods(site.timezone, query)
+        events = await self._source.events(site.name, 0, days.to_ms + DAY_MS)
+        asked = CohortQuestion(
+            days=days,
+            granularity=query.granularity,
+            week_start=query.week_start,
+            first=query.mode == "first",
+            event=query.event,
+            return_event=query.return_event,
+            condition=None if query.filter is None else compile_condition(query.filter),
+        )
+
+        def work(connection: Connection) -> CohortCounts:
+            return count_cohorts(connection, asked)
+
+        counts = await self._engine.call(events, work)
+        now = self._clock()
+        through = now if events.complete_through is None else min(now, events.complete_through)
+        return RetentionReport(
+            cohorts=grid(counts, asked, on_or_after=query.returns == "on_or_after", now_ms=now, through_ms=through),
+            complete_through=events.complete_through,
+        )
+
+
+def whole_periods(timezone: str, query: RetentionQuery) -> SiteDays:
+    """The range, widened to whole periods at both ends."""
+    first = period_start(query.from_date, query.granularity, query.week_start)
+    last = period_start(query.to_date, query.granularity, query.week_start)
+    return SiteDays(timezone, first, next_period(last, query.granularity) - timedelta(days=1))
+
+
+def grid(
+    counts: CohortCounts, asked: CohortQuestion, *, on_or_after: bool, now_ms: int, through_ms: int
+) -> tuple[Cohort, ...]:
+    """One row for each period of the range that has begun by `now_ms`; a period is complete if over by `through_ms`."""
+    zone = asked.days.timezone
+
+    def over(period: int) -> bool:
+        return day_start_ms(zone, next_period(date_of(period), asked.granularity)) <= through_ms
+
+    periods = asked.days.periods(asked.granularity, asked.week_start)
+    periods = [period for period in periods if day_start_ms(zone, date_of(period)) <= now_ms]
+    complete = [over(period) for period in periods]
+    rows = []
+    for at, cohort in enumerate(periods):
+        returned = [counts.returned.get((cohort, period), 0) for period in periods[at:]]
+        if on_or_after:
+            lasts = [counts.returned_last.get((cohort, period), 0) for period in periods[at:]]
+            returned = [sum(lasts[since:]) for since in range(len(lasts))]
+        rows.append(Cohort(date_of(cohort), counts.sizes.get(cohort, 0), tuple(returned), tuple(complete[at:])))
+    return tuple(rows)

@@ -123,7 +123,7 @@ def present(connection: Connection, at: int, by: tuple[str, ...], metrics: tuple
     times = [key for key, name in zip(keys, by, strict=True) if name == "time"]
     order = [*times, "m0 DESC NULLS LAST", *(f"{key} NULLS LAST" for key in keys if key not in times)]
     group = f"GROUP BY {', '.join(keys)}" if keys else ""
-    sql = f"SELECT {', '.join([*keys, *values])} FROM sums_{at} {group} ORDER BY {', '.join(order)} LIMIT {int(limit)}"  # noqa: S608
+    sql = f"SELECT {', '.join([*keys, *values])} FROM sums_{at} {group} ORDER BY {', '.join(order)} LIMIT {int(limit)}"
     return connection.execute(sql).fetchall()
 
 
@@ -134,7 +134,7 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     if not asked.needs_sessions:
         columns = ", ".join(f'"{name}"' for name in sorted({"visitor_id", "event_time", "name", *plan.event_columns}))
         where = f"{BOTS_SQL[asked.bots]} AND {bucket_sql(buckets)} AND {_within(asked, 'event_time')}"
-        source = f"(SELECT {columns} FROM events WHERE {where}) AS e"  # noqa: S608
+        source = f"(SELECT {columns} FROM events WHERE {where}) AS e"
     else:
         build_sessions(connection, plan, buckets)
         source = "marked AS e"
@@ -145,10 +145,10 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     joined = " LEFT JOIN sessions AS s ON e.visitor_id = s.visitor_id AND e.run = s.run" if of_session else ""
     extra = "".join(f", s.{name} AS session_{name}" for name in of_session)
     if condition is None:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS SELECT e.*{extra} FROM {source}{joined}")  # noqa: S608
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS SELECT e.*{extra} FROM {source}{joined}")
         return
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE picked AS SELECT e.*{extra} FROM {source}{joined} WHERE {condition.sql}",  # noqa: S608
+        f"CREATE OR REPLACE TEMP TABLE picked AS SELECT e.*{extra} FROM {source}{joined} WHERE {condition.sql}",
         condition.parameters,
     )
 
@@ -163,7 +163,7 @@ def _add_events(connection: Connection, asked: Measure, grouping: Grouping, tabl
             SELECT {selected} visitor_id, count(*) AS seen, count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
             FROM picked WHERE {_within(asked, "event_time")}
             GROUP BY {names} visitor_id
-        ) {"GROUP BY " + names.rstrip(", ") if keys else ""}""")  # noqa: S608
+        ) {"GROUP BY " + names.rstrip(", ") if keys else ""}""")
 
 
 def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
@@ -179,7 +179,7 @@ def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, ta
         INSERT INTO {table} BY NAME
         SELECT {selected} count(*) AS sessions, count(*) FILTER (bounce) AS bounces, sum(duration_ms) AS duration_ms,
                sum(s.views) AS session_views, sum(s.engaged_ms) AS engaged_ms
-        FROM {source} WHERE {_within(asked, "s.start_time")} {"GROUP BY " + names if keys else ""}""")  # noqa: S608
+        FROM {source} WHERE {_within(asked, "s.start_time")} {"GROUP BY " + names if keys else ""}""")
 
 
 def _event_key(asked: Measure, grouping: Grouping, name: str) -> str:

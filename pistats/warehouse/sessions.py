@@ -9,7 +9,10 @@ Sessions belong to a range when they START in it. To get its edges right, events
 than by reading from further back.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from xxhash import xxh3_64_hexdigest
 
 from pistats.enrich.session import BOUNCE_MS, CAP_MS, ENGAGEMENT, GAP_MS, PAGE_VIEW, PASSIVE
 from pistats.warehouse.engine import Connection
@@ -55,14 +58,16 @@ _ARRIVAL_SQL = f"""
 class SessionPlan:
     """What is needed of events and sessions: everything else is not read.
 
-    `bots`: whose events count. `event_columns`: carried along beside the keys. `attributes`: of sessions, out of
-    `entry_page`, `exit_page`, `FIRST_KNOWN` and `ARRIVAL`. `engaged`: engaged time, which is read from properties.
+    `source`: the events' view or table. `bots`: whose events count. `event_columns`: carried along beside the keys.
+    `attributes`: of sessions, out of `entry_page`, `exit_page`, `FIRST_KNOWN` and `ARRIVAL`. `engaged`: engaged time,
+    which is read from properties.
     """
 
     bots: str = "exclude"
     event_columns: frozenset[str] = field(default_factory=frozenset)
     attributes: frozenset[str] = field(default_factory=frozenset)
     engaged: bool = False
+    source: str = "events"
 
     def columns(self) -> list[str]:
         """The event columns to read."""
@@ -75,7 +80,7 @@ class SessionPlan:
 
 
 def build_sessions(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | None = None) -> None:
-    """Make the tables `marked` (events with the number `run` of their session) and `sessions` from the view `events`.
+    """Make the tables `marked` (events with the number `run` of their session) and `sessions` from the events.
 
     A session is a visitor_id and a run. `buckets`: only visitors of these buckets, both ends included: the results of
     parts that have all buckets together add up to those of the whole. Replaces what an earlier call made.
@@ -83,6 +88,20 @@ def build_sessions(connection: Connection, plan: SessionPlan, buckets: tuple[int
     _mark(connection, plan, buckets)
     _apply_cap(connection)
     _aggregate(connection, plan)
+
+
+def first_ids_sql() -> str:
+    """A SELECT of (visitor_id, run, first_ids): the ids of the events with which each session of `sessions` starts.
+
+    Usually one. `session_id_of` makes the session's id of them.
+    """
+    return """SELECT visitor_id, run, list(event_id) AS first_ids FROM marked JOIN sessions USING (visitor_id, run)
+              WHERE event_time = start_time GROUP BY visitor_id, run"""
+
+
+def session_id_of(site: str, visitor_id: str, first_ids: Iterable[str]) -> str:
+    """The id of a session: the same as its first event gets when it is counted live."""
+    return min(xxh3_64_hexdigest(f"{site}\x1f{visitor_id}\x1f{event_id}".encode()) for event_id in first_ids)
 
 
 def bucket_sql(buckets: tuple[int, int] | None) -> str:
@@ -98,15 +117,15 @@ def _mark(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | 
         SELECT * EXCLUDE (starts), coalesce(sum(starts) OVER ({_ORDER} ROWS UNBOUNDED PRECEDING), 0)::BIGINT AS run
         FROM (
             SELECT {columns}{engaged}, (event_time - lag(event_time) OVER ({_ORDER}) > {GAP_MS})::INTEGER AS starts
-            FROM events WHERE {BOTS_SQL[plan.bots]} AND {bucket_sql(buckets)}
-        )""")  # noqa: S608
+            FROM {plan.source} WHERE {BOTS_SQL[plan.bots]} AND {bucket_sql(buckets)}
+        )""")
 
 
 def _apply_cap(connection: Connection) -> None:
     """Cut runs longer than 24 hours: the next part begins with the first event more than 24 hours after this one's."""
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE long_runs AS
-        SELECT visitor_id, run FROM marked GROUP BY ALL HAVING max(event_time) - min(event_time) > {CAP_MS}""")  # noqa: S608
+        SELECT visitor_id, run FROM marked GROUP BY ALL HAVING max(event_time) - min(event_time) > {CAP_MS}""")
     if not connection.execute("SELECT count(*) FROM long_runs").fetchall()[0][0]:
         return
     connection.execute(f"""
@@ -121,12 +140,12 @@ def _apply_cap(connection: Connection) -> None:
                                            AND t.event_time > p.start + {CAP_MS}
             GROUP BY t.visitor_id, t.run, p.part
         )
-        SELECT * FROM parts""")  # noqa: S608
+        SELECT * FROM parts""")
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE marked AS
         SELECT m.* REPLACE (m.run * {CAP_PARTS} + coalesce(p.part, 0) AS run)
         FROM marked AS m ASOF LEFT JOIN run_parts AS p
-          ON m.visitor_id = p.visitor_id AND m.run = p.run AND m.event_time >= p.start""")  # noqa: S608
+          ON m.visitor_id = p.visitor_id AND m.run = p.run AND m.event_time >= p.start""")
 
 
 def _aggregate(connection: Connection, plan: SessionPlan) -> None:
@@ -148,4 +167,4 @@ def _aggregate(connection: Connection, plan: SessionPlan) -> None:
                        {"".join(f", {sql}" for sql in attributes)}
                 FROM marked GROUP BY visitor_id, run
             )
-        )""")  # noqa: S608
+        )""")
