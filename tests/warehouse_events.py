@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -61,3 +62,8 @@ def read_all(events: EventSet) -> list[dict[str, Any]]:
 
 def offsets(events: EventSet) -> list[int]:
     return [event["offset"] for event in read_all(events)]
+
+
+def files_on_disk(root: str) -> set[str]:
+    """Every Parquet file below the warehouse's root, listed or not."""
+    return {str(path.relative_to(root)) for path in Path(root).rglob("*.parquet")}

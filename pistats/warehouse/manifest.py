@@ -98,6 +98,10 @@ class Manifest:
         found = self._files.find(wanted, session=session).sort("_id")
         return [WarehouseFile.from_document(document) async for document in found]
 
+    async def lists(self, files: Sequence[WarehouseFile]) -> bool:
+        """Whether all of these are listed now."""
+        return await self._files.count_documents({"_id": {"$in": [file.path for file in files]}}) == len(files)
+
     async def add(self, files: Sequence[WarehouseFile], session: AsyncClientSession) -> None:
         """List new files, and mark their dates for the rollups, in the transaction of `session`."""
         if files:

@@ -41,21 +41,25 @@ class FileWriter:
         """
         if events.num_rows == 0:
             return []
-        return [
+        written = [
             self.write(site, date, ALL_BUCKETS, [rows], origin)
             for site, date, rows in _by_site_and_date(to_file_rows(events))
         ]
+        return [file for file in written if file is not None]
 
     def write(
         self, site: str, date: str, buckets: tuple[int, int], parts: Iterable[pa.Table], origin: Origin
-    ) -> WarehouseFile:
-        """One file of rows that are sorted, within each part and from part to part. They must not be none."""
+    ) -> WarehouseFile | None:
+        """One file of rows that are sorted, within each part and from part to part. No row, no file."""
         lo, hi = buckets
         path = (
             f"{self._group}/site={site}/date={date}/bucket={lo:02}-{hi:02}/{self._name}-{next(self._numbers)}.parquet"
         )
         seen = _Seen()
         size = write_rows(self._storage, path, seen.watch(parts))
+        if seen.rows == 0:
+            self._storage.delete([path])
+            return None
         return WarehouseFile(
             path=path,
             site=site,

@@ -8,6 +8,7 @@ import pytest
 from pistats.clock import Clock, now_ms
 from pistats.mongo.indexes import Database, ensure_group_indexes, ensure_system_indexes
 from pistats.warehouse.archive import Archive
+from pistats.warehouse.compact import Compaction, Sizes
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.storage import Storage
 from pistats.warehouse.writer import FileWriter
@@ -48,5 +49,16 @@ def new_archive(group: Database, system: Database, root: str) -> Callable[..., A
         storage = Storage(root)
         writer = FileWriter(storage, "live", "run", clock)
         return Archive(group, system, storage, writer, unit_events=unit_events, clock=clock)
+
+    return make
+
+
+@pytest.fixture
+def new_compaction(group: Database, system: Database, root: str) -> Callable[..., Compaction]:
+    """Makes a compaction run of its own; sizes are such that a few hundred events are much."""
+
+    def make(sizes: Sizes = Sizes(small=20_000, aim=80_000, large=150_000), clock: Clock = now_ms) -> Compaction:  # noqa: B008
+        storage = Storage(root)
+        return Compaction(group, system, storage, FileWriter(storage, "live", "run", clock), sizes=sizes, clock=clock)
 
     return make

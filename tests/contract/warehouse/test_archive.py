@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,17 @@ from pistats.warehouse.chunk import encode_chunk, events_to_batch
 from pistats.warehouse.manifest import Manifest
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.sweep import HOUR_MS, Sweep
-from tests.warehouse_events import DAY_MS, NOON, SITE, DeathError, an_event, chunk_document, offsets, some_events
+from tests.warehouse_events import (
+    DAY_MS,
+    NOON,
+    SITE,
+    DeathError,
+    an_event,
+    chunk_document,
+    files_on_disk,
+    offsets,
+    some_events,
+)
 
 NewArchive = Callable[..., Archive]
 ALL = (0, 2**60)
@@ -36,10 +45,6 @@ async def archived_events(group: Database) -> int:
 
 async def dirty_dates(group: Database) -> list[tuple[str, str]]:
     return sorted([(one["_id"]["site"], one["_id"]["date"]) async for one in group["dirty_dates"].find()])
-
-
-def files_on_disk(root: str) -> set[str]:
-    return {str(path.relative_to(root)) for path in Path(root).rglob("*.parquet")}
 
 
 async def check_each_event_once(group: Database, source: EventSource, root: str, events: int) -> None:
