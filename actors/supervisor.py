@@ -13,6 +13,7 @@ from actors.logs import log_to_ray
 from actors.names import NAMESPACE, SUPERVISOR, consumer_name, partition_name
 from actors.partition import CALLS, PartitionActor
 from actors.partition_client import PartitionClient
+from actors.schedule import TICK_S, scheduler
 from pistats.consumer.checkpoints import slowest_checkpoints
 from pistats.errors import PistatsError
 from pistats.local.ray_head import STREAM_LABEL
@@ -53,6 +54,9 @@ class SupervisorActor:
             asyncio.create_task(self._repeat(self._resize, RESIZE_INTERVAL_S)),
             asyncio.create_task(self._repeat(self._trim, TRIM_INTERVAL_S)),
         ]
+        if settings.jobs.scheduled:
+            schedule = scheduler(settings, mongodb_uri, self._system)
+            self._tasks.append(asyncio.create_task(self._repeat(schedule.tick, TICK_S)))
 
     async def drain(self) -> None:
         """Let consumers commit what they hold and give their leases back; then start none again."""

@@ -223,6 +223,20 @@ class QuerySettings(Section):
     )
 
 
+class JobSettings(Section):
+    """The batch jobs that run by themselves."""
+
+    scheduled: bool = Field(True, description="Run the jobs at their times. Off: only when they are submitted.")
+    archive_interval_s: int = Field(
+        300,
+        ge=10,
+        description="Between two archive runs, and rollups of changed dates: starting a job costs some 8 s of a core.",
+    )
+    daily_hour: int = Field(
+        2, ge=0, le=23, description="Hour (UTC) from which parity, retention and compact run, once a day: a quiet one."
+    )
+
+
 class DashboardSettings(Section):
     """The Streamlit dashboard."""
 
@@ -283,6 +297,7 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     query: QuerySettings = QuerySettings()
+    jobs: JobSettings = JobSettings()
     dashboard: DashboardSettings = DashboardSettings()
     oidc: OidcSettings = OidcSettings()
 

@@ -13,7 +13,7 @@ import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.jobs.arguments import JobArguments
@@ -206,7 +206,7 @@ async def _newest(data: Path, limit: int) -> list[JobRun]:
 
 
 def _table(runs: list[JobRun]) -> Table:
-    table = Table("run", "state", "started", "seconds", "what it says")
+    table = Table(Column("run", no_wrap=True), Column("state", no_wrap=True), "started", "seconds", "what it says")
     for run in runs:
         began = run.started_time or run.created_time
         seconds = "" if run.ended_time is None else f"{(run.ended_time - began) / 1000:.1f}"

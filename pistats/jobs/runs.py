@@ -25,6 +25,8 @@ State = Literal["pending", "running", "succeeded", "failed"]
 ENDED: tuple[State, ...] = ("succeeded", "failed")
 SILENT_MS = 120_000
 """A running job says every few seconds that it lives. After two minutes of silence its process is gone."""
+PENDING_PATIENCE = 5
+"""Times as long: on a busy machine a job waits for its turn, and for two processes to start."""
 KEEP_S = 30 * 86_400
 """How long runs stay listed. At one archive run every five minutes, a month is nine thousand small documents."""
 
@@ -142,8 +144,9 @@ class Runs:
         """Record as failed what has not been heard of for `silent_ms`: its process was killed. Their ids."""
         given_up = []
         for run in await self.unfinished():
-            if run.updated_time < self._clock() - silent_ms:
-                await self.end(run.id, error=f"Nothing was heard of it for {silent_ms // 1000} s: it was killed.")
+            patience_ms = silent_ms * (PENDING_PATIENCE if run.state == "pending" else 1)
+            if run.updated_time < self._clock() - patience_ms:
+                await self.end(run.id, error=f"Nothing was heard of it for {patience_ms // 1000} s: it was killed.")
                 given_up.append(run.id)
         return given_up
 
