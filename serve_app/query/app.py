@@ -16,7 +16,7 @@ from pistats.live.source import LiveSource
 from pistats.mongo.client import Document, connect
 from pistats.settings import Settings
 from pistats.sites import SiteStore
-from serve_app.query import history, ledger, live
+from serve_app.query import events, funnel, history, ledger, live, retention, visitors
 from serve_app.query.guard import Guard
 from serve_app.query.live_numbers import LiveNumbers, NewView
 from serve_app.query.parts import Parts
@@ -37,7 +37,9 @@ ROOT_PATH = "/api"
 MAX_REQUESTS = 256
 """Requests that one process holds at once, live streams included."""
 
-ROUTERS: tuple[APIRouter, ...] = (live.router, history.router, ledger.router)
+ROUTERS: tuple[APIRouter, ...] = tuple(
+    part.router for part in (live, history, retention, funnel, events, visitors, ledger)
+)
 
 
 def build_query_app(settings: Settings, mongodb_uri: str, max_requests: int = MAX_REQUESTS) -> FastAPI:

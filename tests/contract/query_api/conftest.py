@@ -163,3 +163,9 @@ def a_day(day: int) -> list[dict[str, Any]]:
     bought = an_event(day * 1_000 + 500, site=SITE, visitor_id="v1", name="purchase", event_time=began + 5_000_000)
     bot = an_event(day * 1_000 + 501, site=SITE, visitor_id="bot", is_bot=True, event_time=began)
     return sorted([*views, bought, bot], key=lambda event: (event["event_time"], event["offset"]))
+
+
+@pytest.fixture
+async def other(api: str, database: Database, settings: Settings) -> Reader:
+    """Has the read key of another site."""
+    return Reader(api, (await SiteStore(database).add("other.example", "UTC")).read_key)
