@@ -6,7 +6,7 @@ from serve_app.query.access import ReadableSite
 from serve_app.query.answer import JsonAnswer, moment
 from serve_app.query.parameters import FunnelBody
 from serve_app.query.parts import reports_of
-from serve_app.query.problem import REPORT_REFUSALS, TOO_LARGE, documented
+from serve_app.query.problem import REPORT_REFUSALS, TOO_LARGE, UNREADABLE, documented
 from serve_app.query.shapes import FunnelAnswer
 
 router = APIRouter(tags=["reports"])
@@ -16,7 +16,7 @@ router = APIRouter(tags=["reports"])
     "/funnel",
     summary="How far visitors came",
     response_model=FunnelAnswer,
-    responses=documented(*REPORT_REFUSALS, TOO_LARGE),
+    responses=documented(UNREADABLE, *REPORT_REFUSALS, TOO_LARGE),
 )
 async def funnel(request: Request, site: ReadableSite, asked: FunnelBody) -> JsonAnswer:
     """How many visitors reached each step, within `window_s` seconds from the first. `share` is of the first step."""

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
+UNREADABLE = ProblemKind("/problems/unreadable-body", 400, "The body cannot be read")
 UNKNOWN_KEY = ProblemKind("/problems/unknown-key", 401, "The read key is missing or unknown")
 WRITE_KEY = ProblemKind("/problems/write-key", 403, "A write key cannot read")
 NOT_FOUND = ProblemKind("/problems/not-found", 404, "There is nothing here")
@@ -40,6 +41,7 @@ UNAVAILABLE = ProblemKind("/problems/unavailable", 503, "This cannot be answered
 TIMED_OUT = ProblemKind("/problems/query-timeout", 504, "The query took too long")
 
 KINDS = (
+    UNREADABLE,
     UNKNOWN_KEY,
     WRITE_KEY,
     NOT_FOUND,

@@ -131,3 +131,41 @@ async def test_nothing_of_another_site_is_read(reader: Reader, warehouse: list[d
 
     assert history.json()["totals"] == {"events": 0}
     assert (events.status, events.body, visitor.status) == (200, b"", 404)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"steps": [{"name": "\ud800"}]}',
+        rb'{"steps": [{"name": "a", "where": {"field": "path", "op": "eq", "value": "\ud800"}}]}',
+        rb'{"steps": [{"name": "a", "where": {"field": "properties.\ud800", "op": "exists"}}]}',
+        rb'{"steps": [{"name": "a", "where": {"field": "path", "op": "eq", "value": 1e999}}]}',
+        rb'{"steps": [{"name": "a", "where": {"field": "event_time", "op": "gt", "value": 1e999}}]}',
+        b'{"steps": [{"name": "a", "where": {"field": "event_time", "op": "gt", "value": 1' + b"0" * 400 + b"}}]}",
+        b'{"steps": [{"name": "a", "where": ' + b'{"all": [' * 5_000 + b"]}" * 5_000 + b"}]}",
+    ],
+)
+async def test_text_that_is_none_is_no_fault_of_the_server(
+    reader: Reader, warehouse: list[dict[str, Any]], body: bytes
+) -> None:
+    answer = await reader.ask("POST", "/v1/funnel", data=body, headers={"content-type": "application/json"})
+
+    assert answer.status in (200, 400, 422), answer.body
+
+
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "%00", "2026-11-02", "e30=", "WzFd"])
+async def test_a_cursor_that_is_none_is_refused(reader: Reader, warehouse: list[dict[str, Any]], cursor: str) -> None:
+    answer = await reader.get("/v1/events", cursor=cursor, **DAYS)
+
+    assert (answer.status, answer.json()["type"]) == (422, "/problems/invalid-request")
+
+
+@pytest.mark.parametrize("text", ["' OR 1=1 --", "$where", "\x00", "../../etc/passwd", "%ED%A0%80", "a" * 128, "{}"])
+async def test_hostile_names_of_visitors_find_nothing(
+    reader: Reader, warehouse: list[dict[str, Any]], text: str
+) -> None:
+    events = await reader.get("/v1/events", visitor=text, **DAYS)
+    history = await reader.get("/v1/retention", event=text[:64], **DAYS)
+
+    assert (events.status, events.body) == (200, b"")
+    assert [cohort["size"] for cohort in history.json()["cohorts"]] == [0, 0, 0]
