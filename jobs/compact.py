@@ -7,6 +7,7 @@ from jobs.run import run
 from pistats.jobs.arguments import JobArguments
 from pistats.jobs.job import Job
 from pistats.warehouse.compact import Compaction
+from pistats.warehouse.expire import Expiry
 from pistats.warehouse.manifest import WarehouseFile
 from pistats.warehouse.storage import Storage
 from pistats.warehouse.sweep import Sweep
@@ -14,15 +15,18 @@ from pistats.warehouse.writer import FileWriter
 
 
 async def compact(job: Job) -> dict[str, Any]:
-    """Compact one group's files, then remove what was replaced long enough ago."""
+    """Take off expired dates, compact one group's files, then remove what was replaced long enough ago."""
     storage = Storage(job.settings.warehouse_root)
     writer = FileWriter(storage, job.group_name, job.run_id)
     compaction = Compaction(job.group, job.system, storage, writer)
+    expired = await Expiry(job.group, job.system).run()
     job.progress.begin("files rewritten")
     done = await compaction.run(_wanted(job.arguments), lambda rewrite: job.progress.advance(len(rewrite.old)))
     job.progress.begin("files deleted")
     swept = await Sweep(job.group, storage, job.group_name, grace_s=job.settings.warehouse.file_grace_s).run()
     return {
+        "expired_files": expired.files,
+        "expired_events": expired.events,
         "rewrites": done.rewrites,
         "files_before": done.files_before,
         "files_after": done.files_after,

@@ -8,7 +8,7 @@ removes; after it, the work is done. Of two runs with the same chunk one finds i
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from pistats.clock import Clock, now_ms
 from pistats.mongo.indexes import Database
 from pistats.mongo.sessions import snapshot, transaction
 from pistats.warehouse.chunk import decode_chunk
+from pistats.warehouse.expire import oldest_dates, without_expired
 from pistats.warehouse.manifest import Manifest, SupersededError, WarehouseFile
 from pistats.warehouse.outbox import ChunkRef, Outbox
 from pistats.warehouse.storage import Storage
@@ -134,6 +135,7 @@ class Archive:
         async with snapshot(self._group) as session:
             # In one snapshot: who erases has stored the tombstone before he looks for the visitor in chunks and files.
             tombstones = await load_tombstones(self._system, session=session)
+            oldest = await oldest_dates(self._system, began, session=session)
             async for chunk, data in self._outbox.read(chunks, session=session):
                 events = await asyncio.to_thread(decode_chunk, data, chunk.schema)
                 read.append(chunk)
@@ -141,12 +143,14 @@ class Archive:
                 read_bytes += events.nbytes
                 if read_bytes > MAX_UNIT_BYTES:
                     break
-        files = await asyncio.to_thread(self._write_files, tables, tombstones) if tables else []
+        files = await asyncio.to_thread(self._write_files, tables, tombstones, oldest) if tables else []
         return Written(tuple(files), tuple(read), began)
 
-    def _write_files(self, batches: list[pa.RecordBatch], tombstones: Sequence[Tombstone]) -> list[WarehouseFile]:
-        events = without_erased(pa.Table.from_batches(batches), tombstones)
-        return self._writer.write_events(events)
+    def _write_files(
+        self, batches: list[pa.RecordBatch], tombstones: Sequence[Tombstone], oldest: Mapping[str, str]
+    ) -> list[WarehouseFile]:
+        events = pa.Table.from_batches(batches)
+        return self._writer.write_events(without_expired(without_erased(events, tombstones), oldest))
 
     async def publish(self, written: Written) -> bool:
         """List the files and remove the chunks, in one transaction. False: another run was faster, nothing is written.
