@@ -34,6 +34,13 @@ GLOSSARY: dict[str, Term] = {
         "Not split at midnight nor by a campaign. By event time.",
     ),
     "bounce": Term("Bounce", "A session with one page view, no interactive event and under 10 seconds."),
+    "event_count": Term("Events", "Everything that was sent: page views, engagement and events of any other name."),
+    "cohort": Term("Cohort", "Visitors who were first seen in the same day, week or month."),
+    "weighted_mean": Term(
+        "Weighted mean",
+        "All who returned divided by all visitors of the cohorts, so that large cohorts count for more. "
+        "Only periods that are over are in it.",
+    ),
     "visit_duration": Term("Visit duration", "The sum of session lengths divided by sessions; a bounce counts as 0 s."),
     "engaged_time": Term("Engaged time", "Time with the tab visible and input in the last 5 seconds."),
     "bounce_rate": Term("Bounce rate", "Bounces divided by sessions."),

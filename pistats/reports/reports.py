@@ -9,7 +9,9 @@ from pistats.reports.events import EventsAnswer, EventsPage, EventsQuery
 from pistats.reports.funnel import FunnelAnswer, FunnelQuery, FunnelReport
 from pistats.reports.history import HistoryQuery, HistoryReport
 from pistats.reports.history_answer import HistoryAnswer
+from pistats.reports.properties import PropertiesAnswer, PropertyQuery, PropertyReport
 from pistats.reports.retention import RetentionAnswer, RetentionQuery, RetentionReport
+from pistats.reports.retention_visitors import CellAnswer, CellQuery, CellVisitors
 from pistats.reports.source import Source
 from pistats.reports.visitor import VisitorAnswer, VisitorReport
 from pistats.sites import Site
@@ -39,9 +41,11 @@ class Reports:
         self._clock = clock
         self._history = HistoryAnswer(source, engine, clock)
         self._retention = RetentionAnswer(source, engine, clock)
+        self._cell = CellAnswer(source, engine)
         self._funnel = FunnelAnswer(source, engine)
         self._events = EventsAnswer(source, engine)
         self._visitor = VisitorAnswer(source, engine, clock)
+        self._properties = PropertiesAnswer(source, engine)
 
     async def history(self, site: Site, query: HistoryQuery) -> HistoryReport:
         """Metrics by time and dimension."""
@@ -50,6 +54,10 @@ class Reports:
     async def retention(self, site: Site, query: RetentionQuery) -> RetentionReport:
         """The cohorts of a range and their returns."""
         return await self._retention.of(site, query)
+
+    async def retention_visitors(self, site: Site, query: CellQuery) -> CellVisitors:
+        """Who is in one cell of a retention grid."""
+        return await self._cell.of(site, query)
 
     async def funnel(self, site: Site, query: FunnelQuery) -> FunnelReport:
         """How many visitors reached each step."""
@@ -62,3 +70,7 @@ class Reports:
     async def visitor(self, site: Site, visitor_id: str) -> VisitorReport:
         """Everything about one visitor."""
         return await self._visitor.of(site, visitor_id)
+
+    async def properties(self, site: Site, query: PropertyQuery) -> PropertyReport:
+        """The properties that come with an event, and the values of one of them."""
+        return await self._properties.of(site, query)

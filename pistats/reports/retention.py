@@ -93,15 +93,7 @@ class RetentionAnswer:
         """The report; see `RetentionReport`. Reads only, so it may be repeated."""
         days = whole_periods(site.timezone, query)
         events = await self._source.events(site.name, 0, days.to_ms + DAY_MS)
-        asked = CohortQuestion(
-            days=days,
-            granularity=query.granularity,
-            week_start=query.week_start,
-            first=query.mode == "first",
-            event=query.event,
-            return_event=query.return_event,
-            condition=None if query.filter is None else compile_condition(query.filter),
-        )
+        asked = question(query, days)
 
         def work(connection: Connection) -> CohortCounts:
             return count_cohorts(connection, asked)
@@ -113,6 +105,19 @@ class RetentionAnswer:
             cohorts=grid(counts, asked, on_or_after=query.returns == "on_or_after", now_ms=now, through_ms=through),
             complete_through=events.complete_through,
         )
+
+
+def question(query: RetentionQuery, days: SiteDays) -> CohortQuestion:
+    """What is counted for a query, over its whole periods."""
+    return CohortQuestion(
+        days=days,
+        granularity=query.granularity,
+        week_start=query.week_start,
+        first=query.mode == "first",
+        event=query.event,
+        return_event=query.return_event,
+        condition=None if query.filter is None else compile_condition(query.filter),
+    )
 
 
 def whole_periods(timezone: str, query: RetentionQuery) -> SiteDays:

@@ -111,3 +111,26 @@ def _count(connection: Connection) -> None:
         ), lasts AS (SELECT visitor_id, cohort, max(period) AS period FROM pairs GROUP BY visitor_id, cohort)
         SELECT cohort, period, count(*), 0 FROM pairs GROUP BY cohort, period
         UNION ALL SELECT cohort, period, 0, count(*) FROM lasts GROUP BY cohort, period""")
+
+
+def visitors_of_cell(
+    connection: Connection, asked: CohortQuestion, cohort: int, period: int, *, or_later: bool, limit: int
+) -> tuple[list[tuple[str, int]], int]:
+    """Visitors of a cohort that returned in a period (`or_later`: or in a later one), and how many they are in all.
+
+    The first `limit` of them by the time of their last event in the range (Unix ms), latest first.
+    """
+    prepare_sessions(connection, [asked.condition])
+    connection.execute("CREATE OR REPLACE TEMP TABLE members (visitor_id VARCHAR)")
+    for buckets in bucket_parts(connection, PART_EVENTS):
+        _activity(connection, asked, buckets)
+        connection.execute(f"""
+            INSERT INTO members SELECT DISTINCT b.visitor_id
+            FROM began AS b JOIN came AS c ON b.visitor_id = c.visitor_id
+            WHERE b.cohort = {int(cohort)} AND c.period {">=" if or_later else "="} {int(period)}""")
+    rows = connection.execute(f"""
+        SELECT visitor_id, max(event_time) AS last_time FROM events SEMI JOIN members USING (visitor_id)
+        WHERE NOT is_bot AND event_time < {asked.days.to_ms}
+        GROUP BY visitor_id ORDER BY last_time DESC, visitor_id LIMIT {int(limit)}""").fetchall()
+    total = connection.execute("SELECT count(*) FROM members").fetchall()[0][0]
+    return rows, total
