@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
+from dashboard.answers import Answers
 from dashboard.gate import Gate
 from dashboard.keeper import Keeper
 from dashboard.live_socket import PATH, LiveSocket
@@ -44,7 +45,7 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
-        provide(Services(settings, system, keeper, sign_ins, hub, shown, asyncio.get_running_loop()))
+        provide(Services(settings, system, keeper, sign_ins, hub, shown, Answers(clock), asyncio.get_running_loop()))
         tasks = [asyncio.create_task(part.run()) for part in (keeper, shown, hub)]
         try:
             yield

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import frame, query_state
+from dashboard import frame, navigation, query_state
 from dashboard.views import funnel, history, live, operations, retention, site_settings, visitor
 
 ASSETS = Path(__file__).parent / "assets"
@@ -25,14 +25,13 @@ PAGES = (
 st.set_page_config(page_title="piStats", page_icon=str(ASSETS / "mark.svg"), layout="wide")
 st.logo(str(ASSETS / "wordmark.svg"), size="large", icon_image=str(ASSETS / "wordmark.svg"))
 role = frame.signed_in().role
-page = st.navigation(
-    [
-        st.Page(show, title=title, icon=f":material/{icon}:", url_path=path, default=number == 0)
-        for number, (show, title, icon, path, roles) in enumerate(PAGES)
-        if role in roles
-    ],
-    position="top",
-)
+pages = {
+    path: st.Page(show, title=title, icon=f":material/{icon}:", url_path=path, default=number == 0)
+    for number, (show, title, icon, path, roles) in enumerate(PAGES)
+    if role in roles
+}
+navigation.remember(pages)
+page = st.navigation(list(pages.values()), position="top")
 query_state.begin(page.url_path)
 frame.settle_site()
 frame.draw()

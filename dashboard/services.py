@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from dashboard.answers import Answers
 from dashboard.keeper import Keeper
 from dashboard.shown import ShownGroup
 from dashboard.sign_in import SignIns
@@ -31,6 +32,7 @@ class Services:
     sign_ins: SignIns
     hub: LiveHub
     shown: ShownGroup
+    answers: Answers
     loop: asyncio.AbstractEventLoop
 
     @property

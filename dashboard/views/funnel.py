@@ -1,8 +1,67 @@
-"""Funnel: how many take each step."""
+"""Funnel: how many take each step, one after the other, and how long it takes them."""
+
+from typing import Any
 
 import streamlit as st
 
+from dashboard import query_state
+from dashboard.element import LOADING
+from dashboard.event_picker import event_names
+from dashboard.first_draw import shape_first
+from dashboard.funnel_steps import Step, condition_words, default_steps, edit_steps, parse_steps
+from dashboard.periods import Days
+from dashboard.question import Asker, asker, guarded, pick_days, say_complete
+from dashboard.steps_element import STEPS, steps_data
+from pistats.reports.funnel import FunnelQuery, FunnelStep
+
+KEY = "funnel_result"
+
+WINDOWS = {
+    "1800": "30 minutes",
+    "3600": "1 hour",
+    "86400": "1 day",
+    "604800": "7 days",
+    "2592000": "30 days",
+}
+ORDERS = {"ordered": "In this order", "strict": "Directly", "any": "In any order"}
+
 
 def show() -> None:
-    """Draws the page for the site in the address."""
-    st.info("Funnel is being prepared.", icon=":material/hourglass_empty:")
+    """Draws the page for the site, the days and the steps in the address."""
+    asked = asker()
+    if asked is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="funnel_controls"):
+        days = pick_days(asked.now)
+        order: Any = query_state.choose(
+            "Order", ORDERS, "order", "ordered", help="Directly: no other event between two steps."
+        )
+        window = query_state.choose("Within", WINDOWS, "within", "86400", kind="select", width=140)
+        freshness = st.container(width="stretch", key="freshness")
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        names = guarded(lambda: event_names(asked)) or []
+        steps = parse_steps(query_state.values("step")) or default_steps(names)
+        edit_steps(steps, names)
+    with right:
+        shape_first(KEY, lambda: STEPS.show(KEY, LOADING))
+        query = _query(days, steps, window, order)
+        with st.container():
+            guarded(lambda: _result(asked, steps, query, WINDOWS[window], freshness))
+
+
+def _query(days: Days, steps: tuple[Step, ...], window: str, order: Any) -> FunnelQuery:
+    return FunnelQuery(
+        steps=tuple(FunnelStep(step.event, step.condition()) for step in steps),
+        from_date=days.first,
+        to_date=days.last,
+        window_s=int(window),
+        order=order,
+    )
+
+
+def _result(asked: Asker, steps: tuple[Step, ...], query: FunnelQuery, window: str, freshness: Any) -> None:
+    report = asked.answer("funnel", query)
+    with freshness:
+        say_complete(report.complete_through, asked)
+    STEPS.show(KEY, steps_data([(step.event, condition_words(step)) for step in steps], report, window))

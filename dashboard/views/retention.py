@@ -1,8 +1,115 @@
-"""Retention: who comes back."""
+"""Retention: who comes back. The grid follows the events; a click on a cell shows its visitors."""
+
+from datetime import date, timedelta
+from typing import Any
 
 import streamlit as st
 
+from dashboard import query_state
+from dashboard.cohorts_element import COHORTS, cohorts_data
+from dashboard.element import LOADING
+from dashboard.event_picker import event_names, pick_event
+from dashboard.first_draw import shape_first
+from dashboard.people_element import cell_people_data, show_people
+from dashboard.question import Asker, asker, guarded, say_complete
+from pistats.reports.retention import RetentionQuery
+from pistats.reports.retention_visitors import CellQuery
+
+KEY = "retention_grid"
+
+GRANULARITIES = {"day": "Days", "week": "Weeks", "month": "Months"}
+LENGTHS = {"day": (7, 14, 30), "week": (6, 12, 26), "month": (6, 12, 24)}
+"""How many cohorts one may choose to see; the middle one to begin with."""
+
+MODES = {"first": "First", "recurring": "Recurring"}
+RETURNS = {"on": "On", "on_or_after": "On or after"}
+
+REFRESH_S = 5
+"""The grid asks again this often. Nothing moves when nothing changed."""
+
 
 def show() -> None:
-    """Draws the page for the site in the address."""
-    st.info("Retention is being prepared.", icon=":material/hourglass_empty:")
+    """Draws the page for the site and the choices in the address."""
+    asked = asker()
+    if asked is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="top", key="retention_controls"):
+        granularity: Any = query_state.choose("By", GRANULARITIES, "by", "week", label_visibility="visible")
+        first = _pick_range(granularity, asked.now.date())
+        mode: Any = query_state.choose(
+            "Cohort", MODES, "mode", "first", label_visibility="visible", help="First: by the first event ever. "
+            "Recurring: a visitor is in the cohort of every period of activity.",
+        )  # fmt: skip
+        returns: Any = query_state.choose(
+            "Return", RETURNS, "return", "on", label_visibility="visible", help="On: in exactly that period. "
+            "On or after: in that period or a later one.",
+        )  # fmt: skip
+        names = guarded(lambda: event_names(asked)) or []
+        event = pick_event("Did first", names, "event", "Any event")
+        return_event = pick_event("Came back to", names, "return_event", "Any event")
+    shape_first(KEY, lambda: COHORTS.show(KEY, LOADING))
+    query = RetentionQuery(
+        from_date=first,
+        to_date=asked.now.date(),
+        granularity=granularity,
+        mode=mode,
+        returns=returns,
+        event=event,
+        return_event=return_event,
+    )
+    _grid(asked, query)
+    if asked.can_see_people and (cell := _chosen_cell()):
+        guarded(lambda: _people(asked, query, *cell))
+
+
+def _pick_range(granularity: str, today: date) -> date:
+    """How many cohorts; gives the first day of the first one. The last one is under way."""
+    lengths = LENGTHS[granularity]
+    unit = GRANULARITIES[granularity].lower()
+    options = {str(number): f"Last {number} {unit}" for number in lengths}
+    number = int(
+        query_state.choose(
+            "Range", options, "last", str(lengths[1]), kind="select", label_visibility="visible", width=150
+        )
+    )
+    if granularity == "day":
+        return today - timedelta(days=number - 1)
+    if granularity == "week":
+        return today - timedelta(days=today.weekday(), weeks=number - 1)
+    months = today.year * 12 + today.month - number
+    return date(months // 12, months % 12 + 1, 1)
+
+
+@st.fragment(run_every=REFRESH_S)
+def _grid(asked: Asker, query: RetentionQuery) -> None:
+    """Draws itself again with every refresh; a click on a cell draws the whole page."""
+    chosen = _chosen_cell()
+    picked = f"{chosen[0]}.{chosen[1]}" if chosen else ""
+
+    def draw() -> Any:
+        report = asked.answer("retention", query, fresh_ms=REFRESH_S * 1000 - 1000)
+        said = COHORTS.show(
+            KEY,
+            cohorts_data(query, report, picked, clicks=asked.can_see_people),
+            cell=lambda key: query_state.put({"cell": None if key == picked else str(key)}),
+        )
+        say_complete(report.complete_through, asked)
+        return said
+
+    said = guarded(draw)
+    if said is not None and said.cell is not None:
+        st.rerun()
+
+
+def _chosen_cell() -> tuple[date, int] | None:
+    start, _, n = query_state.value("cell").partition(".")
+    try:
+        return date.fromisoformat(start), int(n)
+    except ValueError:
+        return None
+
+
+def _people(asked: Asker, query: RetentionQuery, start: date, n: int) -> None:
+    answer = asked.answer("retention_visitors", CellQuery(query, start, n))
+    data = cell_people_data(asked.site.name, asked.timezone, query, start, n, answer)
+    show_people("cell_visitors", asked.site.name, data)

@@ -1,0 +1,24 @@
+// The steps of a funnel from top to bottom: a bar for who came so far, and between two bars who went on and how fast.
+
+function step(item) {
+  const what = put(make('div', 'what'), cut(make('b', 'text'), item.name), item.detail ? cut(make('span', 'soft text'), item.detail) : null)
+  const many = put(make('div', 'many value'), make('b', '', item.visitors), make('span', '', item.share))
+  many.title = item.exact
+  many.dataset.step = item.number
+  const bar = make('i')
+  bar.style.width = `${item.part * 100}%`
+  return put(make('div', 'step'), make('div', 'nr value', item.number), what, many, put(make('div', 'track'), bar))
+}
+
+function way(item) {
+  return put(make('div', 'way value'), put(make('span'), make('b', '', item.went_on), ' went on'), item.median ? put(make('span'), 'median ', make('b', '', item.median)) : null, make('span', '', item.lost))
+}
+
+export default element((root, data) => {
+  const list = root.querySelector('ol')
+  if (data.loading) return list.replaceChildren(...Array.from({ length: 3 }, (_, index) => put(make('li'), bone('180px', '18px', 'margin:8px 0'), bone(`${100 - index * 30}%`, '30px', 'margin-bottom:34px'))))
+  write(root.querySelector('.figure'), data.figure)
+  write(root.querySelector('.says'), data.says)
+  if (data.empty) return list.replaceChildren(put(make('li'), emptyState(data.empty)))
+  list.replaceChildren(...data.steps.map((item) => put(make('li'), item.way ? way(item.way) : null, step(item))))
+})

@@ -1,0 +1,185 @@
+"""The top of the history page: every metric as a tile, the chosen one over time, annotations under it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dashboard.element import Data, Element
+from dashboard.periods import Days, end_of
+from pistats import format as fmt
+from pistats.annotations import Annotation
+from pistats.glossary import GLOSSARY
+from pistats.reports.history import METRICS, HistoryReport
+
+OVERVIEW = Element("overview")
+
+NAMES = {
+    "visitors": "Visitors",
+    "sessions": "Sessions",
+    "views": "Views",
+    "events": "Events",
+    "bounce_rate": "Bounce rate",
+    "visit_duration": "Visit duration",
+    "views_per_session": "Views per session",
+    "engaged_time": "Engaged time",
+}
+"""What people read for each metric, everywhere."""
+
+TERMS = {
+    "visitors": "visitor",
+    "sessions": "session",
+    "views": "view",
+    "events": "event_count",
+    "bounce_rate": "bounce_rate",
+    "visit_duration": "visit_duration",
+    "views_per_session": "views_per_session",
+    "engaged_time": "engaged_time",
+}
+"""Each metric's entry in the glossary."""
+
+COUNTS = ("visitors", "sessions", "views", "events")
+MAX_COLUMNS = 62
+"""Up to here each period is a column; more become a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the element shows: a report of all metrics by time, and the choices that led to it."""
+
+    report: HistoryReport
+    days: Days
+    granularity: str
+    metric: str
+    timezone: ZoneInfo
+    now: datetime
+    annotations: Sequence[Annotation]
+    can_edit: bool
+
+
+def definition(metric: str) -> str:
+    """What the metric counts, from the glossary; a word that it rests on is explained with it."""
+    more = f" A bounce: {GLOSSARY['bounce'].definition}" if metric == "bounce_rate" else ""
+    return GLOSSARY[TERMS[metric]].definition + more
+
+
+def overview_data(shown: Overview) -> Data:
+    """The element's data: everything formatted, every point with what its reading says."""
+    return {
+        "tiles": [_tile(shown, metric) for metric in METRICS],
+        "chart": _chart(shown),
+        "notes": [_note(number, note) for number, note in enumerate(shown.annotations, 1)],
+        "can_edit": shown.can_edit,
+    }
+
+
+def _tile(shown: Overview, metric: str) -> Data:
+    value, before = _number(shown.report.totals.get(metric)), None
+    if shown.report.comparison is not None:
+        before = _number(shown.report.comparison.totals.get(metric))
+    change = fmt.change(metric, value, before)
+    return {
+        "key": metric,
+        "name": NAMES[metric],
+        "definition": definition(metric),
+        "value": fmt.metric(metric, value),
+        "exact": fmt.metric_exact(metric, value),
+        "chosen": metric == shown.metric,
+        "change": change
+        and {
+            "direction": change.direction,
+            "text": change.text,
+            "words": change.words,
+            "good": change.good,
+            "period": _before(shown),
+        },
+    }
+
+
+def _chart(shown: Overview) -> Data:
+    points = _points(shown)
+    most = max(
+        (value for point in points for value in (point["value"], point["before"]) if value is not None), default=0
+    )
+    top = fmt.axis_top(shown.metric, most)
+    empty = not any(shown.report.totals.get(metric) for metric in COUNTS)
+    return {
+        "name": NAMES[shown.metric],
+        "range": fmt.days(shown.days.first, shown.days.last),
+        "before": _before(shown) if shown.report.comparison else "",
+        "kind": "columns" if shown.metric in COUNTS and len(points) <= MAX_COLUMNS else "line",
+        "points": points,
+        "top": top,
+        "marks": [{"at": top * part, "text": fmt.metric(shown.metric, top * part)} for part in (0.5, 1)],
+        "flags": _flags(shown),
+        "empty": _empty(shown) if empty else None,
+    }
+
+
+def _points(shown: Overview) -> list[Data]:
+    column = shown.report.columns.index(shown.metric)
+    earlier = shown.report.comparison.rows if shown.report.comparison else ()
+    points: list[Data] = []
+    for index, start in enumerate(_starts(shown)):
+        before = _number(earlier[index][column]) if index < len(earlier) else None
+        future = index >= len(shown.report.rows)
+        value = None if future else _number(shown.report.rows[index][column])
+        points.append(
+            {
+                "short": fmt.period_short(start, shown.granularity),
+                "label": fmt.period(start, shown.granularity),
+                "value": value,
+                "text": "not yet" if future else fmt.metric_exact(shown.metric, value),
+                "open": not future and end_of(start, shown.granularity) > shown.now,
+                "before": before,
+                "before_text": fmt.metric_exact(shown.metric, before) if index < len(earlier) else "",
+            }
+        )
+    return points
+
+
+def _starts(shown: Overview) -> list[datetime]:
+    """When each period of the range starts, those to come included."""
+    starts = [_start(row[0], shown.timezone) for row in shown.report.rows]
+    while starts and (next_start := end_of(starts[-1], shown.granularity)).date() <= shown.days.last:
+        starts.append(next_start)
+    return starts
+
+
+def _flags(shown: Overview) -> list[Data]:
+    """Where on the chart each annotation stands: at the last point that starts on or before its day."""
+    starts = [start.date() for start in _starts(shown)]
+    flags = []
+    for number, note in enumerate(shown.annotations, 1):
+        at = [index for index, start in enumerate(starts) if start <= note.date]
+        if starts:
+            first_of_day = starts.index(note.date) if note.date in starts else at[-1] if at else 0
+            flags.append({"at": first_of_day, "number": str(number)})
+    return flags
+
+
+def _note(number: int, note: Annotation) -> Data:
+    return {"id": note.id, "number": str(number), "date": fmt.weekday(note.date), "text": note.text}
+
+
+def _before(shown: Overview) -> str:
+    comparison = shown.report.comparison
+    return fmt.days(comparison.from_date, comparison.to_date) if comparison else ""
+
+
+def _empty(shown: Overview) -> list[str]:
+    return [
+        "Nothing in this range",
+        f"No event between {fmt.days(shown.days.first, shown.days.last)} matches. "
+        "Choose a longer period above, or take a filter away.",
+    ]
+
+
+def _start(value: Any, timezone: ZoneInfo) -> datetime:
+    start = datetime.fromisoformat(str(value))
+    return start.astimezone(timezone) if start.tzinfo else start.replace(tzinfo=timezone)
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) else None

@@ -1,0 +1,59 @@
+"""A funnel as bars from top to bottom, and between them who went on and how fast."""
+
+from collections.abc import Sequence
+
+from dashboard.element import Data, Element
+from pistats import format as fmt
+from pistats.reports.funnel import FunnelReport, FunnelStepResult
+
+STEPS = Element("steps")
+
+
+def steps_data(names: Sequence[tuple[str, str]], report: FunnelReport, window: str) -> Data:
+    """The element's data; `names` holds each step's event and what else it must meet, in words."""
+    first, last = report.steps[0], report.steps[-1]
+    return {
+        "figure": fmt.percent(last.share) if first.visitors else fmt.NOTHING,
+        "says": _says(report, window),
+        "steps": [_step(index, names[index], report.steps) for index in range(len(report.steps))],
+        "empty": None
+        if first.visitors
+        else ["Nobody took the first step", "Choose a longer period, or another event for step 1, above."],
+    }
+
+
+def total_s(steps: Sequence[FunnelStepResult]) -> float | None:
+    """The medians of the ways between the steps, added up; None when one is not known."""
+    ways = [step.median_s for step in steps[1:]]
+    known = [way for way in ways if way is not None]
+    return sum(known) if known and len(known) == len(ways) else None
+
+
+def _says(report: FunnelReport, window: str) -> str:
+    first, last = report.steps[0], report.steps[-1]
+    if len(report.steps) == 1:
+        return f"{fmt.exact(first.visitors)} visitors took the only step. Add a second one to see who goes on."
+    return f"{fmt.exact(last.visitors)} of {fmt.exact(first.visitors)} visitors went all the way within {window}."
+
+
+def _step(index: int, name: tuple[str, str], steps: Sequence[FunnelStepResult]) -> Data:
+    step = steps[index]
+    return {
+        "number": index + 1,
+        "name": name[0],
+        "detail": name[1],
+        "visitors": fmt.number(step.visitors),
+        "exact": f"{fmt.exact(step.visitors)} visitors",
+        "share": fmt.percent(step.share),
+        "part": step.share,
+        "way": _way(steps[index - 1], step) if index else None,
+    }
+
+
+def _way(before: FunnelStepResult, step: FunnelStepResult) -> Data:
+    lost = before.visitors - step.visitors
+    return {
+        "went_on": fmt.percent(step.visitors / before.visitors if before.visitors else None),
+        "median": "" if step.median_s is None else fmt.duration(step.median_s),
+        "lost": f"{fmt.number(lost)} did not" if lost else "everyone did",
+    }

@@ -1,0 +1,45 @@
+"""What may be done with a visitor: everything about it in a file."""
+
+from datetime import datetime
+
+import orjson
+import streamlit as st
+
+from dashboard.question import Asker
+from pistats.reports.events import MAX_EVENTS, EventsQuery
+from pistats.reports.visitor import VisitorReport
+
+MAX_PAGES = 20
+"""200,000 events: no person has more, and a file of it is some 200 MB."""
+
+
+def export_button(asked: Asker, report: VisitorReport) -> None:
+    """Downloads every event of the visitor as NDJSON. Made when it is clicked."""
+    st.download_button(
+        "Export",
+        lambda: events_of(asked, report),
+        "visitor.ndjson",
+        "application/x-ndjson",
+        icon=":material/download:",
+        key="visitor_export",
+        on_click="ignore",
+        help="Every event of this visitor, one JSON object a line",
+    )
+
+
+def events_of(asked: Asker, report: VisitorReport) -> bytes:
+    """Every event of the visitor in event time, one JSON object a line."""
+    first = report.totals.first_time
+    from_date = datetime.fromtimestamp((first or 0) / 1000, asked.timezone).date() if first else asked.now.date()
+    lines: list[bytes] = []
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        query = EventsQuery(
+            from_date=from_date, to_date=asked.now.date(), visitor=report.visitor_id, limit=MAX_EVENTS, cursor=cursor
+        )
+        page = asked.answer("events", query, fresh_ms=0)
+        lines += [orjson.dumps(event) for event in page.events]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return b"".join(line + b"\n" for line in lines)
