@@ -8,15 +8,15 @@ from typing import Any
 import ray
 from pymongo.errors import PyMongoError
 
-from actors.consumer import ConsumerActor
+from actors.handles import create_partition, detached, find
 from actors.logs import log_to_ray
-from actors.names import NAMESPACE, SUPERVISOR, consumer_name, partition_name
-from actors.partition import CALLS, PartitionActor
+from actors.names import SUPERVISOR, partition_name
 from actors.partition_client import PartitionClient
+from actors.pools import ConsumerPools
 from actors.schedule import TICK_S, scheduler
 from pistats.consumer.checkpoints import slowest_checkpoints
+from pistats.consumer.groups import Groups
 from pistats.errors import PistatsError
-from pistats.local.ray_head import STREAM_LABEL
 from pistats.mongo.client import connect
 from pistats.resize import carry_out
 from pistats.settings import Settings
@@ -40,12 +40,9 @@ class SupervisorActor:
         log_to_ray()
         self._settings = settings
         self._mongodb_uri = mongodb_uri
-        self._consumers = [
-            consumer_name(settings.consumers.group, number) for number in range(settings.consumers.min_consumers)
-        ]
-        client = connect(mongodb_uri)
-        self._system = client[settings.database()]
-        self._group = client[settings.database(settings.consumers.group)]
+        self._system = connect(mongodb_uri)[settings.database()]
+        self._groups = Groups(self._system, settings)
+        self._pools = ConsumerPools(self._groups, settings, mongodb_uri)
         self._topology = TopologyCache(lambda: load_topology(self._system, newest=True), topology)
         self._draining = False
         await self._heal()
@@ -61,8 +58,7 @@ class SupervisorActor:
     async def drain(self) -> None:
         """Let consumers commit what they hold and give their leases back; then start none again."""
         self._draining = True
-        actors = [actor for name in self._consumers if (actor := find(name)) is not None]
-        await asyncio.gather(*(actor.stop.remote() for actor in actors), return_exceptions=True)
+        await self._pools.stop()
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], interval_s: float) -> None:
         while not self._draining:
@@ -78,9 +74,7 @@ class SupervisorActor:
         for partition in range(topology.actors):
             if find(partition_name(partition)) is None:
                 create_partition(partition, self._settings, self._mongodb_uri)
-        for name in self._consumers:
-            if find(name) is None:
-                create_consumer(name, self._settings, self._mongodb_uri, topology)
+        await self._pools.heal(topology)
 
     async def _resize(self) -> None:
         """Carry out the change of the number of partitions that was asked for, if any."""
@@ -98,55 +92,15 @@ class SupervisorActor:
 
     async def _trim(self) -> None:
         """Let go of records past their retention that every consumer group has consumed."""
-        actors = self._topology.known.actors
-        for partition, floor_offset in (await slowest_checkpoints(self._group, actors)).items():
+        groups = [self._groups.database(group.name) for group in await self._groups.list() if group.is_consumed]
+        for partition, floor_offset in (await slowest_checkpoints(groups, self._topology.known.actors)).items():
             try:
                 await PartitionClient(partition).trim(floor_offset, force=self._settings.stream.trim_unconsumed)
             except PistatsError as error:
                 log.warning("partition %d cannot be trimmed now: %s", partition, error)
 
 
-def find(name: str) -> Any | None:
-    """The live actor of that name, or one that Ray is restarting; None when there is none."""
-    try:
-        return ray.get_actor(name, namespace=NAMESPACE)
-    except ValueError:
-        return None
-
-
 def create_supervisor(settings: Settings, mongodb_uri: str, topology: Topology) -> Any:
     """Start the supervisor of this cluster, or find the one that runs."""
-    actor = ray.remote(**_detached(SUPERVISOR))(SupervisorActor)
+    actor = ray.remote(**detached(SUPERVISOR))(SupervisorActor)
     return actor.remote(settings, mongodb_uri, topology)
-
-
-def create_partition(partition: int, settings: Settings, mongodb_uri: str) -> Any:
-    """Start the actor of one partition, on a node that keeps stream partitions on its disk."""
-    options = _detached(partition_name(partition))
-    options["max_concurrency"] = CALLS
-    if settings.stream.log == "file":
-        options["label_selector"] = {STREAM_LABEL: "yes"}
-    return ray.remote(**options)(PartitionActor).remote(partition, settings, mongodb_uri)
-
-
-def create_consumer(name: str, settings: Settings, mongodb_uri: str, topology: Topology) -> Any:
-    """Start one member of the consumer group's pool."""
-    return ray.remote(**_detached(name))(ConsumerActor).remote(name, settings, mongodb_uri, topology)
-
-
-def _detached(name: str) -> dict[str, Any]:
-    """Options of an actor that outlives its creator, takes no core of its own, and is restarted for ever.
-
-    No task retries: Ray's own would repeat and reorder appends. Callers repeat by batch id.
-    """
-    return {
-        "name": name,
-        "namespace": NAMESPACE,
-        "lifetime": "detached",
-        "get_if_exists": True,
-        "num_cpus": 0,
-        "max_restarts": -1,
-        "max_task_retries": 0,
-        # Else Ray's state API keeps several events of every append and fetch.
-        "enable_task_events": False,
-    }

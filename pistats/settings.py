@@ -133,7 +133,15 @@ class ConsumerSettings(Section):
         "trim-horizon",
         description="Where a group that has consumed nothing begins: `trim-horizon`, `latest`, `time:ISO`, `offset:N`.",
     )
-    min_consumers: int = Field(1, ge=1, description="Consumer processes at rest: one is enough for the seed's load.")
+    min_consumers: int = Field(
+        1, ge=1, description="Consumer processes of a group at rest: one is enough for the seed's load."
+    )
+    max_consumers: int = Field(
+        2,
+        ge=1,
+        description="Consumer processes of a group that falls behind: one per core of a small machine. Never more than "
+        "there are partitions.",
+    )
     flush_interval_s: float = Field(0.5, gt=0, description='Longest wait from fetch to commit: half of "live".')
     max_batch_events: int = Field(5_000, ge=1, description="Events of one commit and partition.")
     lease_s: float = Field(

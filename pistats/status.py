@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from pistats.consumer.checkpoints import waiting_s
 from pistats.consumer.tally import OUTCOMES
 from pistats.ledger import LedgerState, check_ledger, unarchived
 from pistats.stream.partition import PartitionStatus
@@ -114,7 +115,7 @@ def _partition_report(
     committed = int(checkpoint.get("offset") or 0)
     counts = dict.fromkeys(OUTCOMES, 0) | (checkpoint.get("counts") or {})
     lag_events = None if log is None else max(0, log.end_offset - committed)
-    lag_s = _lag_s(lag_events, checkpoint, now)
+    lag_s = 0.0 if lag_events == 0 else waiting_s(checkpoint, now)
     difference = committed - int(checkpoint.get("start_offset") or 0) - sum(counts.values())
     return PartitionReport(
         partition=number,
@@ -133,17 +134,6 @@ def _partition_report(
         difference=difference,
         problems=tuple(_problems(log, checkpoint, lag_s, difference, now)),
     )
-
-
-def _lag_s(lag_events: int | None, checkpoint: Mapping[str, Any], now: datetime) -> float:
-    """Nothing consumed that was appended after the last look: that is how old the oldest waiting record can be."""
-    if lag_events == 0:
-        return 0.0
-    looked = checkpoint.get("checked_at") if checkpoint.get("caught_up") else None
-    if looked is not None:
-        return max(0.0, float((now - looked).total_seconds()))
-    consumed = checkpoint.get("append_time")
-    return max(0.0, now.timestamp() - consumed / 1000) if consumed is not None else 0.0
 
 
 def _problems(

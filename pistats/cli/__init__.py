@@ -9,9 +9,12 @@ from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 from rich.console import Console
 
+from pistats.cli.dead_letters import dead_letter_commands
 from pistats.cli.deploy import deploy
 from pistats.cli.doctor import doctor
+from pistats.cli.group import group_commands
 from pistats.cli.job import job_commands
+from pistats.cli.replay import replay
 from pistats.cli.reset_password import reset_password
 from pistats.cli.send import send
 from pistats.cli.simulate import simulate
@@ -34,10 +37,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
 )
-for command in (up, deploy, status, doctor, send, simulate, reset_password):
+for command in (up, deploy, status, doctor, send, simulate, replay, reset_password):
     app.command()(command)
 app.add_typer(site_commands, name="site")
 app.add_typer(stream_commands, name="stream")
+app.add_typer(group_commands, name="group")
+app.add_typer(dead_letter_commands, name="dead-letters")
 app.add_typer(job_commands, name="job")
 
 

@@ -33,12 +33,13 @@ class Flush:
     lease: Lease
     from_offset: int  # the checkpoint as it stands
     to_offset: int
-    append_time: int  # Unix ms, of the last record
-    caught_up: bool  # nothing was waiting behind these records
+    append_time: int | None  # Unix ms, of the last record; None when there is none, as for requests alone
+    caught_up: bool | None  # nothing was waiting behind these records; None: as it was
     documents: Mapping[str, Sequence[Document]] = field(default_factory=dict)  # whole documents per collection
     chunks: Sequence[Document] = ()  # new documents of the outbox
     ledger: Mapping[int, Tally] = field(default_factory=dict)  # per append minute, Unix ms
     removed: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # `_id`s per collection; absent ones are fine
+    requests: Sequence[Any] = ()  # `_id`s of requests that are done by this: each must still be there
     duplicates: int | None = None  # what the partition had acknowledged without storing, up to the last record
 
 
@@ -86,6 +87,8 @@ class Committer:
 
     async def _write(self, flush: Flush, session: AsyncClientSession) -> None:
         await self._move_checkpoint(flush, session)
+        if flush.requests:
+            await self._take_off(flush, session)
         for collection, documents in flush.documents.items():
             if documents:
                 replacements = [ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents]
@@ -105,8 +108,8 @@ class Committer:
                 {
                     "$set": {
                         "offset": flush.to_offset,
-                        "append_time": flush.append_time,
-                        "caught_up": flush.caught_up,
+                        "append_time": "$append_time" if flush.append_time is None else flush.append_time,
+                        "caught_up": "$caught_up" if flush.caught_up is None else flush.caught_up,
                         "committed_at": "$$NOW",
                         "checked_at": "$$NOW",
                         "expires_at": self._leases.expiry,
@@ -126,13 +129,27 @@ class Committer:
                 f"offset {flush.from_offset}; nothing was written."
             )
 
+    async def _take_off(self, flush: Flush, session: AsyncClientSession) -> None:
+        """Delete the requests that this does. One that is gone has been done already: then nothing is written."""
+        ids = list(flush.requests)
+        deleted = await self._database["requests"].delete_many({"_id": {"$in": ids}}, session=session)
+        if deleted.deleted_count != len(ids):
+            raise FencedError(f"Partition {flush.lease.partition}: a request was done before; nothing was written.")
+
     async def _landed(self, flush: Flush) -> bool:
-        """Whether the checkpoint stands where only this flush can have put it."""
-        if flush.from_offset == flush.to_offset:
-            return False  # it does not move: what this flush would have removed tells the next lease
-        partitions = self._database.get_collection("partitions", read_concern=ReadConcern("majority"))
+        """Whether the checkpoint stands where only this flush can have put it, and its requests are gone.
+
+        The requests first: if the epoch is still this lease's afterwards, nobody else can have done them.
+        """
+        if flush.from_offset == flush.to_offset and not flush.requests:
+            return False  # nothing moves by which it could be told
+        concern = ReadConcern("majority")
+        requests = self._database.get_collection("requests", read_concern=concern)
+        partitions = self._database.get_collection("partitions", read_concern=concern)
         try:
             with pymongo.timeout(self._timeout_s):
+                if flush.requests and await requests.count_documents({"_id": {"$in": list(flush.requests)}}):
+                    return False
                 found = await partitions.find_one({"_id": flush.lease.partition}, {"epoch": 1, "offset": 1})
         except PyMongoError:
             return False

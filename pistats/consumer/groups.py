@@ -20,6 +20,7 @@ from pistats.errors import FinalError
 from pistats.mongo.indexes import Database, ensure_group_indexes
 from pistats.settings import GROUP_NAME, Settings
 from pistats.stream.position import parse_position
+from pistats.topology import Topology
 
 READERS = "readers"
 """The document of `settings` that names the group which the readers show."""
@@ -42,6 +43,20 @@ class Group:
     """Where it began in partitions of which it had consumed nothing."""
     created_time: int
     """Unix ms."""
+
+    @property
+    def is_consumed(self) -> bool:
+        """Whether it needs the records behind its checkpoints."""
+        return self.state != "dropping"
+
+    def is_older_than(self, partition: int, topology: Topology) -> bool:
+        """Whether a change of the layout added the partition later: then the group needs it from its first record."""
+        ever = topology.changes[0].partitions_before if topology.changes else topology.partitions
+        for change in topology.changes:
+            if ever <= partition < change.partitions:
+                return change.time > self.created_time
+            ever = max(ever, change.partitions)
+        return partition >= ever  # a change under way adds it
 
 
 async def reader_group(system: Database, settings: Settings) -> str:
@@ -91,6 +106,7 @@ class Groups:
         before = await self.find(name)
         if before is not None:
             return _same(before, start_position)
+        await self._remove_leftovers(name)
         await self._prepare(name)
         return _same(await self._register(name, start_position), start_position)
 
@@ -144,6 +160,14 @@ class Groups:
             await remove_files(name)
         deleted = await self._groups.delete_one({"_id": name, "state": "dropping"})
         return deleted.deleted_count == 1
+
+    async def _remove_leftovers(self, name: str) -> None:
+        """What a consumer or a job wrote that was the last to hear that an earlier group of that name is gone."""
+        for collection in await self.database(name).list_collection_names():
+            if await self.database(name)[collection].find_one() is not None:
+                if await self.find(name) is None:  # nobody else was faster
+                    await self._system.client.drop_database(self._settings.database(name))
+                return
 
     async def _prepare(self, name: str) -> None:
         await ensure_group_indexes(self.database(name), self._settings.live.keep_s)

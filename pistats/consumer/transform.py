@@ -54,9 +54,10 @@ class Transform:
             with self.danger.watched():
                 return self._enrich(payloads, partition, offsets)
         except Exception:
-            return [self._one(payload, partition, offset) for payload, offset in zip(payloads, offsets, strict=True)]
+            return [self.one(payload, partition, offset) for payload, offset in zip(payloads, offsets, strict=True)]
 
-    def _one(self, payload: bytes, partition: int, offset: int) -> Outcome:
+    def one(self, payload: bytes, partition: int, offset: int) -> Outcome:
+        """Enrich a single event. Never raises for what it contains."""
         try:
             with self.danger.watched():
                 return self._enrich([payload], partition, [offset])[0]

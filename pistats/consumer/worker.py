@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +13,12 @@ from pymongo.errors import PyMongoError
 
 from pistats.clock import Clock, now_ms
 from pistats.consumer.commit import Committer, Flush
+from pistats.consumer.duties import Duties, OwnerOf
 from pistats.consumer.lease import Lease, LeaseStore
 from pistats.consumer.poison import HARMLESS, NO_SUSPICION, suspicion_of
 from pistats.consumer.projection import Projection
 from pistats.consumer.reader import IDLE_WAIT_S, Fetch, Hold, PartitionReader, RecordRange
+from pistats.consumer.requests import Request
 from pistats.consumer.transform import Transform, Transformed
 from pistats.errors import FencedError, RetryableError
 from pistats.settings import ConsumerSettings, LiveSettings
@@ -70,12 +73,13 @@ class PartitionConsumer:
         hold: Hold | None = None,
         cuts_passed: Callable[[], int] = lambda: 0,
         system: AsyncDatabase[dict[str, Any]] | None = None,
+        owner_of: OwnerOf | None = None,
         clock: Clock = now_ms,
     ) -> None:
         """`hold` says which records have to wait for other partitions (`Barriers.held_from`); None: never any.
 
         `cuts_passed`: how many changes of the layout lie before the records that were handed out last. `system`: the
-        database of sites and erasures; None: every site has UTC, and nobody was erased.
+        database of sites and erasures; None: every site has UTC, and nobody was erased. `owner_of`: see `Duties`.
         """
         self._partition = partition
         self._owner = owner
@@ -95,6 +99,7 @@ class PartitionConsumer:
         self._stopping = asyncio.Event()
         self._danger = transform.danger
         self._suspicion = NO_SUSPICION
+        self._duties = Duties(database, partition, transform, owner_of)
         self._range_events = consumers.max_batch_events
         """Halved by every failure, doubled by every commit: what is too much for MongoDB gets smaller."""
         self._status = WorkerStatus(partition, 0, None, 0, 0, 0, 0, 0, None)
@@ -169,6 +174,7 @@ class PartitionConsumer:
                 offset = records.end_offset
             self._suspicion = self._suspicion.within(reader.end_offset)
             self._note(end_offset=reader.end_offset)
+            await self._serve(lease, offset, projection)
 
     async def _suspect(self, lease: Lease) -> None:
         """Take up what the last owner's end gives cause for. One that ended within this process did not die of it."""
@@ -219,6 +225,46 @@ class PartitionConsumer:
             commits=status.commits + 1,
             last_error=None,
         )
+
+    async def _serve(self, lease: Lease, offset: int, projection: Projection) -> None:
+        """Do what was asked of this partition, if anything: for at most a flush interval, then records have a turn."""
+        until = time.monotonic() + self._consumers.flush_interval_s
+        while requests := await self._duties.waiting():
+            if not await self._duties.forward(requests):
+                await self._fulfil(lease, offset, requests, projection)
+            if time.monotonic() > until:
+                return
+
+    async def _fulfil(self, lease: Lease, offset: int, requests: Sequence[Request], projection: Projection) -> None:
+        """Do some requests in one commit without records, which takes them off the list."""
+        await self._duties.requests.tried(requests, 1)
+        try:
+            async with self._danger.alone:
+                duty = await self._duties.prepare(requests)
+                change = await projection.apply(None, duty.work, cuts_passed=self._cuts_passed())
+            flush = Flush(
+                lease=lease,
+                from_offset=offset,
+                to_offset=offset,
+                append_time=None,
+                caught_up=None,
+                documents=change.documents,
+                chunks=change.chunks,
+                ledger=change.ledger,
+                removed=change.removed,
+                requests=duty.requests,
+                duplicates=change.duplicates,
+            )
+            await self._committer.commit(flush)
+        except (FencedError, RetryableError, PyMongoError):
+            with contextlib.suppress(PyMongoError):  # else it looks as if they had ended the process, once
+                await self._duties.requests.tried(requests, -1)
+            raise
+        except Exception as error:
+            # They would stop the partition for ever. What is half done in memory goes with the projection.
+            await self._duties.requests.put_aside(requests, f"{type(error).__name__}: {error}")
+            raise
+        projection.committed()
 
     async def _enrich(self, records: RecordRange) -> Transformed:
         """The outcomes of a range; of an event that has ended the process three times without touching it."""

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from pistats.clock import now_ms
 from pistats.consumer.lease import LeaseStore
+from pistats.consumer.requests import Requests, redo_dead_letter
 from pistats.mongo.indexes import Database, ensure_group_indexes
 from pistats.stream.frame import FrameTotals, FrameWriter
 
@@ -62,8 +64,8 @@ async def partition(group: Database) -> dict[str, Any]:
     return document
 
 
-async def run_until_consumed(group: Database, command: list[str], touched: Path) -> int:
-    """Start the process again whenever it ends, as Ray does. How often it ended."""
+async def run_until(done: Callable[[], Awaitable[bool]], command: list[str], touched: Path) -> int:
+    """Start the process again whenever it ends, as Ray does, until it is done. How often it ended."""
     deaths = 0
     with touched.open("ab") as output:
         async with asyncio.timeout(DEADLINE_S):
@@ -71,7 +73,7 @@ async def run_until_consumed(group: Database, command: list[str], touched: Path)
                 process = subprocess.Popen(command, stdout=output)  # noqa: ASYNC220
                 try:
                     while process.poll() is None:
-                        if (await partition(group))["offset"] == EVENTS:
+                        if await done():
                             return deaths
                         await asyncio.sleep(0.05)
                 finally:
@@ -91,7 +93,10 @@ async def test_an_event_that_ends_the_process_is_a_dead_letter_after_three_tries
     touched = tmp_path / "touched"
     command = [sys.executable, str(SCRIPT), mongo_uri, database.name, str(frames), str(tmp_path / "words" / "a")]
 
-    deaths = await run_until_consumed(database, command, touched)
+    async def consumed() -> bool:
+        return bool((await partition(database))["offset"] == EVENTS)
+
+    deaths = await run_until(consumed, command, touched)
 
     await leases.acquire(0, "a")  # ends what the killed process left open
     letters = {letter["_id"]["offset"]: letter async for letter in database["dead_letters"].find()}
@@ -113,6 +118,16 @@ async def test_an_event_that_ends_the_process_is_a_dead_letter_after_three_tries
     # The first death makes the whole range suspect, so that the next poison in it needs one try less.
     assert (tries[130], tries[275]) == (3, 2)
     assert deaths == 7
+
+    await Requests(database).add(redo_dead_letter(0, offset) for offset in (400, 470))
+
+    async def redone() -> bool:
+        return await Requests(database).unfinished(["redo:0:400", "redo:0:470"]) == 0
+
+    assert await run_until(redone, command, touched) == 3
+    await leases.acquire(0, "a")
+    assert {letter["_id"]["offset"] async for letter in database["dead_letters"].find()} == set(POISON)
+    assert (await partition(database))["counts"] == counts
 
 
 def payload_of(frames: Path, offset: int) -> bytes:

@@ -1,0 +1,118 @@
+"""`pistats group`: the consumer groups, and which one the readers show."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
+from pistats.consumer.checkpoints import lag_s
+from pistats.consumer.groups import Group, GroupError, Groups
+from pistats.errors import UnavailableError
+from pistats.local import runtime
+from pistats.mongo.client import connect
+from pistats.settings import Settings
+
+group_commands = typer.Typer(help="Consumer groups: list them, switch the readers, drop one.", no_args_is_help=True)
+T = TypeVar("T")
+
+BEHIND_S = 60.0
+"""A group that is further behind is not shown unasked: its numbers would be of the past."""
+DROP_TIMEOUT_S = 120.0
+"""Consumers hand over within a lease, and the supervisor looks every few seconds."""
+POLL_S = 0.3
+
+
+@group_commands.command("list", epilog="Example: pistats group list --json")
+def list_groups(as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) -> None:
+    """List the groups. `live` is the one that every reader shows, a `shadow` is consumed beside it."""
+    found = _with_groups(data, _listed)
+    if as_json:
+        print(orjson.dumps([{**asdict(group), "lag_s": round(lag, 1)} for group, lag in found]).decode())
+        return
+    table = Table("Group", "State", "From", "Lag", "Created", pad_edge=False)
+    for group, lag in found:
+        created = datetime.fromtimestamp(group.created_time / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+        table.add_row(group.name, group.state, group.start_position, f"{lag:.1f} s", created)
+    Console().print(table)
+
+
+@group_commands.command("promote", epilog="Example: pistats group promote fixed")
+def promote(
+    name: Annotated[str, typer.Argument(help="The group to show from now on.")],
+    behind: Annotated[
+        bool, typer.Option("--behind", help="Also when it hasn't caught up: readers then see the past for a while.")
+    ] = False,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Let the dashboard, the query API and these commands show another group: all of them, in one write.
+
+    The one that was shown before goes on in the shadow, so that the same command can bring it back.
+    """
+    before = _with_groups(data, lambda groups: _promote(groups, name, behind))
+    if before == name:
+        print(f"The readers show {name} already.")
+    else:
+        print(f"The readers show {name} from now on. Back: pistats group promote {before}")
+
+
+@group_commands.command("drop", epilog="Example: pistats group drop fixed")
+def drop(
+    name: Annotated[str, typer.Argument(help="A group that the readers don't show.")],
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Stop a group's consumers, then remove its database and its warehouse files. The log keeps its events.
+
+    Returns once everything is gone. May be repeated, also after an interruption.
+    """
+    _with_groups(data, lambda groups: _drop(groups, name))
+    print(f"{name} is gone.")
+
+
+async def _listed(groups: Groups) -> list[tuple[Group, float]]:
+    return [(group, await lag_s(groups.database(group.name))) for group in await groups.list()]
+
+
+async def _promote(groups: Groups, name: str, behind: bool) -> str:
+    if await groups.find(name) is not None and not behind:
+        lag = await lag_s(groups.database(name))
+        if lag > BEHIND_S:
+            raise GroupError(
+                f"{name} is still {lag:,.0f} s behind: wait for it (pistats replay --group {name} --wait), or promote "
+                "it with --behind."
+            )
+    return await groups.promote(name)
+
+
+async def _drop(groups: Groups, name: str) -> None:
+    await groups.drop(name)
+    deadline = time.monotonic() + DROP_TIMEOUT_S
+    with Console(stderr=True).status(f"Dropping {name} …"):
+        while await groups.find(name) is not None:
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"{name} isn't gone after {DROP_TIMEOUT_S:.0f} s. The supervisor goes on by itself; repeat the "
+                    "command to wait for it, and see the Ray logs if it doesn't end."
+                )
+            await asyncio.sleep(POLL_S)
+
+
+def _with_groups(data: Any, use: Callable[[Groups], Awaitable[T]]) -> T:
+    """Run `use` on the groups of the running system."""
+    system, settings = runtime.read(data), Settings(data=data)
+
+    async def run() -> T:
+        client = connect(system.mongodb_uri)
+        try:
+            return await use(Groups(client[settings.database()], settings))
+        finally:
+            await client.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,106 @@
+"""Turns the requests that wait for a partition into work for its next commit."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from pistats.consumer.requests import MAX_TRIES, Request, Requests
+from pistats.consumer.transform import Transform
+from pistats.consumer.work import Redone, VisitorMerge, Work
+from pistats.mongo.indexes import Database
+
+LOOK_S = 1.0
+"""Between two looks at an empty list."""
+TOGETHER = {"redo_dead_letter": 100, "merge_visitors": 1, "erase_visitor": 100}
+"""Requests of one commit, by kind. A merge holds up to 1,000 visitors by itself."""
+
+OwnerOf = Callable[[str, str], int]
+"""(site, visitor id) -> the partition that writes this visitor's documents now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What one commit does about requests: the work, and the requests that are done by it."""
+
+    work: Work
+    requests: Sequence[Any]  # their `_id`s
+
+
+class Duties:
+    """One partition's list, in order. Reads it; only the commit takes anything off it."""
+
+    def __init__(self, group: Database, partition: int, transform: Transform, owner_of: OwnerOf | None = None) -> None:
+        """`owner_of`: None when no visitor can have moved to another partition."""
+        self.requests = Requests(group)
+        self._letters = group["dead_letters"]
+        self._partition = partition
+        self._transform = transform
+        self._owner_of = owner_of
+        self._looked = 0.0
+
+    async def waiting(self) -> list[Request]:
+        """The first requests, all of one kind, to be done together. Looks once a second when there are none."""
+        if time.monotonic() - self._looked < LOOK_S:
+            return []
+        found = await self.requests.waiting(self._partition, max(TOGETHER.values()))
+        if not found:
+            self._looked = time.monotonic()
+            return []
+        first = found[0]
+        if first["tries"] > 0:  # it may have ended the process: alone, then, so that it is known which one did
+            return [first]
+        alike = takewhile(lambda one: one["kind"] == first["kind"] and one["tries"] == 0, found)
+        return list(alike)[: TOGETHER[first["kind"]]]
+
+    async def prepare(self, requests: Sequence[Request]) -> Duty:
+        """Enrich, look up, sort: everything that comes before the commit. Touches events of dead letters."""
+        ids = [one["_id"] for one in requests]
+        match requests[0]["kind"]:
+            case "redo_dead_letter":
+                return Duty(Work(redone=await self._redone(requests)), ids)
+            case "merge_visitors":
+                return Duty(Work(merged=[VisitorMerge(*visitor) for visitor in requests[0]["visitors"]]), ids)
+            case "erase_visitor":
+                return Duty(Work(erased=[(one["site"], one["visitor_id"]) for one in requests]), ids)
+            case kind:
+                raise ValueError(f"a request of the unknown kind {kind!r}")
+
+    async def forward(self, requests: Sequence[Request]) -> bool:
+        """Hand on what concerns visitors that live in another partition by now. Whether there was any of it."""
+        if self._owner_of is None or requests[0]["kind"] == "redo_dead_letter":
+            return False
+        moved = False
+        for request in requests:
+            parts = self._by_owner(request, self._owner_of)
+            if parts.keys() - {self._partition}:
+                await self.requests.split(request, parts)
+                moved = True
+        return moved
+
+    def _by_owner(self, request: Request, owner_of: OwnerOf) -> dict[int, dict[str, Any]]:
+        if request["kind"] == "erase_visitor":
+            return {owner_of(request["site"], request["visitor_id"]): {}}
+        parts: dict[int, list[Any]] = defaultdict(list)
+        for visitor in request["visitors"]:
+            parts[owner_of(visitor[0], visitor[1])].append(visitor)
+        return {partition: {"visitors": visitors} for partition, visitors in parts.items()}
+
+    async def _redone(self, requests: Sequence[Request]) -> list[Redone]:
+        """What has become of the dead letters; one that is gone needs nothing."""
+        ids = [{"partition": self._partition, "offset": one["offset"]} for one in requests]
+        letters = {letter["_id"]["offset"]: letter async for letter in self._letters.find({"_id": {"$in": ids}})}
+        return [
+            self._redo(letters[one["offset"]], given_up=one["tries"] >= MAX_TRIES)
+            for one in requests
+            if one["offset"] in letters
+        ]
+
+    def _redo(self, letter: Mapping[str, Any], *, given_up: bool) -> Redone:
+        offset, payload = letter["_id"]["offset"], bytes(letter["payload"])
+        if given_up:
+            return Redone(offset, letter["append_minute"], payload, self._transform.danger.verdict())
+        outcome = self._transform.one(payload, self._partition, offset)
+        return Redone(offset, letter["append_minute"], payload, outcome)
