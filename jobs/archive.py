@@ -1,10 +1,12 @@
-"""Moves what waits in the outbox into the warehouse: `python -m jobs.archive`. Every five minutes, by the schedule."""
+"""Moves what waits in the outbox into the warehouse, and carries on with erasures: `python -m jobs.archive`."""
 
 from typing import Any
 
 from jobs.run import run
+from pistats.consumer.groups import Groups, reader_group
 from pistats.jobs.job import Job
 from pistats.warehouse.archive import Archive, Written
+from pistats.warehouse.erase import Eraser
 from pistats.warehouse.storage import Storage
 from pistats.warehouse.writer import FileWriter
 
@@ -20,7 +22,17 @@ async def archive(job: Job) -> dict[str, Any]:
         job.progress.advance(sum(chunk.events for chunk in written.chunks))
 
     done = await archive.run(advance)
+    if job.group_name == await reader_group(job.system, job.settings):
+        await erase(job, storage)
     return {"events": done.events, "chunks": done.chunks, "files": done.files, "bytes": done.bytes}
+
+
+async def erase(job: Job, storage: Storage) -> None:
+    """Carry on with what visitors asked to have erased, in every group."""
+    job.progress.begin("erasures")
+    groups = Groups(job.system, job.settings)
+    names = [group.name for group in await groups.list() if group.state != "dropping"]
+    await Eraser(job.system, {name: groups.database(name) for name in names}, storage, job.run_id).run()
 
 
 def main() -> None:

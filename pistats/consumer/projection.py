@@ -109,18 +109,20 @@ class Projection:
         self._begin_again()
 
     def _begin_again(self) -> None:
-        self._views = self._new_views()
+        self._feed = self._new_feed()
+        self._views: dict[str, View] = {"minutes": self._new_buckets(), "feed": self._feed}
         self._visitors = self._new_visitors()
         self._cells = RetentionCells(self._partition)
 
     def _new_views(self) -> dict[str, View]:
         """Empty views, by the collection that stores them."""
-        return {
-            "minutes": LiveBuckets(
-                self._partition, max_keys=self._live.max_keys, late_minutes=self._consumers.late_minutes
-            ),
-            "feed": LiveFeed(self._partition, self._live.feed_events),
-        }
+        return {"minutes": self._new_buckets(), "feed": self._new_feed()}
+
+    def _new_buckets(self) -> LiveBuckets:
+        return LiveBuckets(self._partition, max_keys=self._live.max_keys, late_minutes=self._consumers.late_minutes)
+
+    def _new_feed(self) -> LiveFeed:
+        return LiveFeed(self._partition, self._live.feed_events)
 
     def _new_visitors(self) -> Visitors:
         return Visitors(self._partition, self._days_of, self._consumers.visitors_in_memory)
@@ -164,6 +166,7 @@ class Projection:
         await self._zones.learn({event["site"] for event in events} | {merge.site for merge in work.merged})
         # First of all, for sessions are written into the events.
         await self._fold_visitors(events, work)
+        await self._erase_from_feed(work)
         for collection, view in self._views.items():
             view.load(await self._stored(collection, view.missing(events)))
             with self._danger.watched():
@@ -182,6 +185,12 @@ class Projection:
         changes = visitors.changes()
         self._cells.load(await self._stored("retention", self._cells.missing(changes)))
         self._cells.fold(changes)
+
+    async def _erase_from_feed(self, work: Work) -> None:
+        if work.erased:
+            self._feed.load(await self._stored("feed", self._feed.missing_of({site for site, _ in work.erased})))
+            for site, visitor_id in work.erased:
+                self._feed.erase(site, visitor_id)
 
     def _chunks(self, items: Sequence[Item], now: datetime) -> list[Document]:
         with self._danger.watched():

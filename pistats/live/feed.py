@@ -39,8 +39,11 @@ class LiveFeed:
 
     def missing(self, events: Iterable[EnrichedEvent]) -> list[dict[str, Any]]:
         """The `_id`s of feeds to read before folding."""
-        sites = {event["site"] for event in events if not event["is_bot"]}
-        return [self._id(site) for site in sorted(sites - self._events.keys())]
+        return self.missing_of({event["site"] for event in events if not event["is_bot"]})
+
+    def missing_of(self, sites: Collection[str]) -> list[dict[str, Any]]:
+        """The `_id`s of feeds to read before changing the feeds of these sites."""
+        return [self._id(site) for site in sorted(set(sites) - self._events.keys())]
 
     def load(self, documents: Iterable[dict[str, Any]]) -> None:
         """Takes up stored feeds. One that is in memory already stays as it is."""
@@ -61,6 +64,14 @@ class LiveFeed:
         touched = set(by_site)
         self._touched |= touched
         return touched
+
+    def erase(self, site: str, visitor_id: str) -> None:
+        """Take a visitor's events out. The site's feed has to be loaded, if there is one."""
+        shown = self._events.get(site, ())
+        kept = [event for event in shown if event["visitor_id"] != visitor_id]
+        if len(kept) < len(shown):
+            self._events[site] = deque(kept, self._keep_events)
+            self._touched.add(site)
 
     def documents(self, touched: Collection[str] | None = None) -> list[dict[str, Any]]:
         """Whole documents, newest event last; by default of all sites touched since the last `committed()`."""

@@ -4,37 +4,21 @@ New files are written first, then one transaction lists them in place of the old
 new, never both and never neither; the old ones are deleted after a grace period. Compacting again changes nothing.
 """
 
-import asyncio
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from itertools import combinations, pairwise
-
-import pyarrow as pa
-from pymongo.asynchronous.client_session import AsyncClientSession
+from itertools import combinations
 
 from pistats.clock import Clock, now_ms
-from pistats.errors import CorruptionError
 from pistats.mongo.indexes import Database
-from pistats.mongo.sessions import transaction
-from pistats.warehouse.manifest import Manifest, SupersededError, WarehouseFile
-from pistats.warehouse.parquet import read_rows, sort_rows
+from pistats.warehouse.manifest import Manifest, WarehouseFile
+from pistats.warehouse.rewrite import Rewrite, Rewriter, overlap, split
 from pistats.warehouse.storage import Storage
-from pistats.warehouse.sweep import check_age
-from pistats.warehouse.tombstones import Tombstone, load_tombstones, without_erased
 from pistats.warehouse.writer import FileWriter, date_of
-
-log = logging.getLogger(__name__)
 
 CLOSED_DAYS = 2
 """A date is over so many days after it began: by then the late events of trackers, which keep a day's queue, are in."""
-
-GROUP_ROWS = 250_000
-"""Rows that are merged in memory at a time, some 2 KB each with all copies."""
-
-Buckets = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +28,6 @@ class Sizes:
     small: int = 32_000_000
     aim: int = 160_000_000
     large: int = 256_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """Files of one site, date and origin that become one file for each of these bucket ranges."""
-
-    old: tuple[WarehouseFile, ...]
-    ranges: tuple[Buckets, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +64,11 @@ def _plan_date(files: list[WarehouseFile], closed: bool, sizes: Sizes) -> list[R
     if too_large:
         return [Rewrite((file,), split(file.buckets, max(2, _pieces(file.bytes, sizes)))) for file in too_large]
     large = [file for file in files if file.bytes >= sizes.small]
-    if closed and any(_overlap(a.buckets, b.buckets) for a, b in combinations(large, 2)):
+    if closed and any(overlap(a.buckets, b.buckets) for a, b in combinations(large, 2)):
         return [_merge(files, sizes)]
     small = [file for file in files if file.bytes < sizes.small]
     mergeable = [
-        file for file in small if any(_overlap(file.buckets, other.buckets) for other in small if other is not file)
+        file for file in small if any(overlap(file.buckets, other.buckets) for other in small if other is not file)
     ]
     return [_merge(mergeable, sizes)] if mergeable else []
 
@@ -110,18 +86,6 @@ def _pieces(total: int, sizes: Sizes) -> int:
     return pieces
 
 
-def split(span: Buckets, pieces: int) -> tuple[Buckets, ...]:
-    """The buckets `lo … hi` in at most so many contiguous ranges of like size."""
-    lo, hi = span
-    count = min(pieces, hi - lo + 1)
-    edges = [lo + (hi - lo + 1) * number // count for number in range(count + 1)]
-    return tuple((start, end - 1) for start, end in pairwise(edges))
-
-
-def _overlap(a: Buckets, b: Buckets) -> bool:
-    return a[0] <= b[1] and b[0] <= a[1]
-
-
 class Compaction:
     """Compacts one group's files. Several at once, and any end, leave the manifest right: at worst work is repeated."""
 
@@ -135,10 +99,7 @@ class Compaction:
         sizes: Sizes | None = None,
         clock: Clock = now_ms,
     ) -> None:
-        self._group = group
-        self._system = system
-        self._storage = storage
-        self._writer = writer
+        self._rewriter = Rewriter(group, system, storage, writer, clock)
         self._sizes = sizes or Sizes()
         self._clock = clock
         self._manifest = Manifest(group)
@@ -153,7 +114,7 @@ class Compaction:
         while rewrites := await self.plan(wanted):
             done = 0
             for rewrite in rewrites:
-                new = await self.rewrite(rewrite)
+                new = await self._rewriter.rewrite(rewrite)
                 if new is None:
                     total = replace(total, superseded=total.superseded + 1)
                     continue
@@ -168,72 +129,3 @@ class Compaction:
         """What there is to do now."""
         files = [file for file in await self._manifest.files() if wanted(file)]
         return plan(files, date_of(self._clock()), self._sizes)
-
-    async def rewrite(self, rewrite: Rewrite) -> list[WarehouseFile] | None:
-        """Put new files in the place of the old ones; None when another run was faster, and nothing was changed."""
-        began = self._clock()
-        tombstones = await load_tombstones(self._system, {file.site for file in rewrite.old})
-        new: list[WarehouseFile] = []
-        try:
-            new = await asyncio.to_thread(self._write, rewrite, tombstones)
-            await transaction(self._group, lambda session: self._swap(rewrite.old, new, began, session))
-        except (SupersededError, FileNotFoundError) as error:
-            await self._check_listed(rewrite.old, error)
-            log.info("%s: %s", self._group.name, error)
-            self._storage.delete(file.path for file in new)
-            return None
-        return new
-
-    async def _swap(
-        self, old: Sequence[WarehouseFile], new: Sequence[WarehouseFile], began: int, session: AsyncClientSession
-    ) -> None:
-        await self._manifest.swap(old, new, self._clock(), session)
-        check_age(began, self._clock())
-
-    async def _check_listed(self, files: Sequence[WarehouseFile], error: Exception) -> None:
-        """A file that was replaced may be gone. Raises CorruptionError for one that is listed and isn't there."""
-        if isinstance(error, FileNotFoundError) and await self._manifest.lists(files):
-            raise CorruptionError(
-                f"A listed file is not in the warehouse: {error}. Nothing was changed: restore it from a backup."
-            ) from error
-
-    def _write(self, rewrite: Rewrite, tombstones: Sequence[Tombstone]) -> list[WarehouseFile]:
-        merging = Merging(self._storage, rewrite.old, tombstones)
-        first = rewrite.old[0]
-        written = [
-            self._writer.write(first.site, first.date, span, merging.rows(span), first.origin)
-            for span in rewrite.ranges
-        ]
-        merging.check()
-        return [file for file in written if file is not None]
-
-
-class Merging:
-    """The rows of several files of one site and date as if they were one file, without the erased ones."""
-
-    def __init__(self, storage: Storage, files: Sequence[WarehouseFile], tombstones: Sequence[Tombstone]) -> None:
-        self._storage = storage
-        self._files = files
-        self._tombstones = tombstones
-        self._rows = self._erased = 0
-
-    def rows(self, span: Buckets) -> Iterator[pa.Table]:
-        """The rows of these buckets, sorted, in parts of whole buckets that fit in memory."""
-        inside = sum(file.rows for file in self._files if _overlap(file.buckets, span))
-        for part in split(span, 1 + inside // GROUP_ROWS):
-            tables = [read_rows(self._storage, file.path, part) for file in self._files if _overlap(file.buckets, part)]
-            found = pa.concat_tables(tables).combine_chunks()
-            kept = without_erased(found, self._tombstones)
-            self._rows += found.num_rows
-            self._erased += found.num_rows - kept.num_rows
-            yield sort_rows(kept)
-
-    def check(self) -> None:
-        """Raises CorruptionError unless every row of every file has passed."""
-        listed = sum(file.rows for file in self._files)
-        if self._rows != listed:
-            paths = ", ".join(file.path for file in self._files)
-            raise CorruptionError(
-                f"{listed} rows are listed and {self._rows} were found in {paths}. Nothing was changed: compare the "
-                "files with the manifest, and restore what is damaged from a backup."
-            )

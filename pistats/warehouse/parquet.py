@@ -5,7 +5,7 @@ group holds whole buckets where they are small, so that whoever wants one bucket
 """
 
 from binascii import unhexlify
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,14 +153,20 @@ def _row_groups(rows: pa.Table) -> Iterator[pa.Table]:
     yield rows.slice(start)
 
 
-def read_rows(storage: Storage, path: str, buckets: tuple[int, int] | None = None) -> pa.Table:
-    """The rows of a file as they are stored, of all buckets or of `lo … hi`; other row groups are not read."""
+def read_rows(
+    storage: Storage, path: str, buckets: tuple[int, int] | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows of a file as they are stored, of all buckets or of `lo … hi`; other row groups are not read.
+
+    `columns`: only these, and `bucket`; None: all. Raises FileNotFoundError.
+    """
     with storage.open(path) as stream:
         file = pq.ParquetFile(stream)
+        wanted = None if columns is None else [*columns, "bucket"]
         if buckets is None:
-            return file.read()
+            return file.read(wanted)
         groups = [group for group in range(file.num_row_groups) if _holds(file.metadata.row_group(group), buckets)]
-        rows = file.read_row_groups(groups)
+        rows = file.read_row_groups(groups, wanted)
     lo, hi = buckets
     return rows.filter(pc.and_(pc.greater_equal(rows["bucket"], lo), pc.less_equal(rows["bucket"], hi)))
 

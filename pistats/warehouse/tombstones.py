@@ -5,7 +5,7 @@
 visitor with an old id.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,6 @@ import pyarrow.compute as pc
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from pistats.mongo.indexes import Database
-
-STALE_MS = 15 * 60_000
-"""Longer than any part of the system works with tombstones it has read before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ async def load_tombstones(
 ) -> list[Tombstone]:
     """Every tombstone, or those of some sites. Consumers and the archive need all of them, for ever."""
     wanted = {} if sites is None else {"_id.site": {"$in": list(sites)}}
-    return [_tombstone(one) async for one in system["erasures"].find(wanted, session=session)]
+    return [tombstone_of(one) async for one in system["erasures"].find(wanted, session=session)]
 
 
 async def load_open_tombstones(
@@ -42,10 +39,11 @@ async def load_open_tombstones(
 ) -> list[Tombstone]:
     """Those whose visitor may still be in a file or a chunk: what readers have to leave out."""
     wanted = {"_id.site": site, "done_time": None}
-    return [_tombstone(one) async for one in system["erasures"].find(wanted, session=session)]
+    return [tombstone_of(one) async for one in system["erasures"].find(wanted, session=session)]
 
 
-def _tombstone(document: dict[str, Any]) -> Tombstone:
+def tombstone_of(document: Mapping[str, Any]) -> Tombstone:
+    """The tombstone in a document of `erasures`."""
     return Tombstone(document["_id"]["site"], document["_id"]["visitor_id"], document["erased_time"])
 
 

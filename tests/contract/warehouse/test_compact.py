@@ -77,7 +77,7 @@ async def test_a_day_that_is_over_is_split_by_buckets(
     new_compaction: NewCompaction,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pistats.warehouse.compact.GROUP_ROWS", 100)
+    monkeypatch.setattr("pistats.warehouse.rewrite.GROUP_ROWS", 100)
     await archive_files(group, new_archive, 4, events=500)
     before = read_all(await source.events(SITE, *ALL))
 
@@ -133,7 +133,7 @@ async def test_a_run_that_dies_leaves_garbage_and_the_next_one_finishes(
     await archive_files(group, new_archive, 4)
     before = read_all(await source.events(SITE, *ALL))
     dying = new_compaction(NO_LIMIT)
-    call = getattr(dying, step)
+    call = getattr(dying._rewriter, step)
 
     def then_die(*args: Any, **kwargs: Any) -> Any:
         call(*args, **kwargs)
@@ -143,7 +143,7 @@ async def test_a_run_that_dies_leaves_garbage_and_the_next_one_finishes(
         await call(*args, **kwargs)
         raise DeathError
 
-    monkeypatch.setattr(dying, step, then_die if step == "_write" else then_die_later)
+    monkeypatch.setattr(dying._rewriter, step, then_die if step == "_write" else then_die_later)
     with pytest.raises(DeathError):
         await dying.run()
     assert read_all(await source.events(SITE, *ALL)) == before

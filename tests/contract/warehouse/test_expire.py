@@ -89,5 +89,5 @@ async def test_it_and_compaction_at_once_never_bring_a_date_back(
     await Expiry(group, system, clock=lambda: NOON).run()
 
     assert oldest.old[0].date == "2025-11-21"
-    assert await compaction.rewrite(oldest) is None
+    assert await compaction._rewriter.rewrite(oldest) is None
     assert sorted(set(offsets(await source.events(SITE, *ALL)))) == [0, 1, 2]

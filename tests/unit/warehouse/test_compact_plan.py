@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pistats.settings import BUCKETS
-from pistats.warehouse.compact import Rewrite, Sizes, plan, split
+from pistats.warehouse.compact import Sizes, plan
 from pistats.warehouse.manifest import WarehouseFile
+from pistats.warehouse.rewrite import Rewrite, split
 
 SIZES = Sizes(small=100, aim=400, large=800)
 TODAY = "2025-11-25"
