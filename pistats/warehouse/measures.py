@@ -132,9 +132,9 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     plan = asked.plan()
     condition = asked.condition
     if not asked.needs_sessions:
-        columns = ", ".join(f'"{name}"' for name in sorted({"visitor_id", "event_time", "name", *plan.event_columns}))
+        columns = ", ".join(f'"{name}"' for name in sorted({"event_time", "name", *plan.event_columns}))
         where = f"{BOTS_SQL[asked.bots]} AND {bucket_sql(buckets)} AND {_within(asked, 'event_time')}"
-        source = f"(SELECT {columns} FROM events WHERE {where}) AS e"
+        source = f"(SELECT {columns}, visitor_id AS visitor FROM events WHERE {where}) AS e"
     else:
         build_sessions(connection, plan, buckets)
         source = "marked AS e"
@@ -142,7 +142,7 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     if condition is None and not of_session:
         connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS FROM {source}")
         return
-    joined = " LEFT JOIN sessions AS s ON e.visitor_id = s.visitor_id AND e.run = s.run" if of_session else ""
+    joined = " LEFT JOIN sessions AS s ON e.visitor = s.visitor AND e.run = s.run" if of_session else ""
     extra = "".join(f", s.{name} AS session_{name}" for name in of_session)
     if condition is None:
         connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS SELECT e.*{extra} FROM {source}{joined}")
@@ -160,9 +160,9 @@ def _add_events(connection: Connection, asked: Measure, grouping: Grouping, tabl
     connection.execute(f"""
         INSERT INTO {table} BY NAME
         SELECT {names} count(*) AS visitors, sum(seen_views) AS views, sum(seen) AS events FROM (
-            SELECT {selected} visitor_id, count(*) AS seen, count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
+            SELECT {selected} visitor, count(*) AS seen, count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
             FROM picked WHERE {_within(asked, "event_time")}
-            GROUP BY {names} visitor_id
+            GROUP BY {names} visitor
         ) {"GROUP BY " + names.rstrip(", ") if keys else ""}""")
 
 
@@ -172,9 +172,9 @@ def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, ta
     names = ", ".join(f"k{at}" for at in range(len(keys)))
     source = "sessions AS s"
     if "event" in grouping.by:
-        source += " JOIN (SELECT DISTINCT visitor_id, run, name FROM picked) AS n USING (visitor_id, run)"
+        source += " JOIN (SELECT DISTINCT visitor, run, name FROM picked) AS n USING (visitor, run)"
     elif asked.condition is not None:
-        source += " SEMI JOIN picked USING (visitor_id, run)"
+        source += " SEMI JOIN picked USING (visitor, run)"
     connection.execute(f"""
         INSERT INTO {table} BY NAME
         SELECT {selected} count(*) AS sessions, count(*) FILTER (bounce) AS bounces, sum(duration_ms) AS duration_ms,

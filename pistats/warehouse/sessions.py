@@ -80,9 +80,10 @@ class SessionPlan:
 
 
 def build_sessions(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | None = None) -> None:
-    """Make the tables `marked` (events with the number `run` of their session) and `sessions` from the events.
+    """Make the tables `marked` (events with the numbers of their `visitor` and `run`) and `sessions` from the events.
 
-    A session is a visitor_id and a run. `buckets`: only visitors of these buckets, both ends included: the results of
+    A visitor's events until a pause are a run, which is a session: visitor and run are its key in both tables, numbers
+    that mean nothing elsewhere. `buckets`: only visitors of these buckets, both ends included: the results of
     parts that have all buckets together add up to those of the whole. Replaces what an earlier call made.
     """
     _mark(connection, plan, buckets)
@@ -91,12 +92,12 @@ def build_sessions(connection: Connection, plan: SessionPlan, buckets: tuple[int
 
 
 def first_ids_sql() -> str:
-    """A SELECT of (visitor_id, run, first_ids): the ids of the events with which each session of `sessions` starts.
+    """A SELECT of (visitor, run, first_ids): the ids of the events with which each session of `sessions` starts.
 
     Usually one. `session_id_of` makes the session's id of them.
     """
-    return """SELECT visitor_id, run, list(event_id) AS first_ids FROM marked JOIN sessions USING (visitor_id, run)
-              WHERE event_time = start_time GROUP BY visitor_id, run"""
+    return """SELECT visitor, run, list(event_id) AS first_ids FROM marked JOIN sessions USING (visitor, run)
+              WHERE event_time = start_time GROUP BY visitor, run"""
 
 
 def session_id_of(site: str, visitor_id: str, first_ids: Iterable[str]) -> str:
@@ -114,10 +115,14 @@ def _mark(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | 
     engaged = f", {ENGAGED_SQL} AS engaged_ms" if plan.engaged else ""
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE marked AS
-        SELECT * EXCLUDE (starts), coalesce(sum(starts) OVER ({_ORDER} ROWS UNBOUNDED PRECEDING), 0)::BIGINT AS run
+        SELECT * EXCLUDE (starts, row), coalesce(sum(starts) OVER ({_ORDER} ROWS UNBOUNDED PRECEDING), 0)::BIGINT AS run
         FROM (
-            SELECT {columns}{engaged}, (event_time - lag(event_time) OVER ({_ORDER}) > {GAP_MS})::INTEGER AS starts
-            FROM {plan.source} WHERE {BOTS_SQL[plan.bots]} AND {bucket_sql(buckets)}
+            SELECT *, first_value(row) OVER ({_ORDER}) AS visitor,
+                   (event_time - lag(event_time) OVER ({_ORDER}) > {GAP_MS})::INTEGER AS starts
+            FROM (
+                SELECT {columns}{engaged}, row_number() OVER () AS row
+                FROM {plan.source} WHERE {BOTS_SQL[plan.bots]} AND {bucket_sql(buckets)}
+            )
         )""")
 
 
@@ -125,27 +130,27 @@ def _apply_cap(connection: Connection) -> None:
     """Cut runs longer than 24 hours: the next part begins with the first event more than 24 hours after this one's."""
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE long_runs AS
-        SELECT visitor_id, run FROM marked GROUP BY ALL HAVING max(event_time) - min(event_time) > {CAP_MS}""")
+        SELECT visitor, run FROM marked GROUP BY ALL HAVING max(event_time) - min(event_time) > {CAP_MS}""")
     if not connection.execute("SELECT count(*) FROM long_runs").fetchall()[0][0]:
         return
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE run_parts AS
-        WITH RECURSIVE times AS MATERIALIZED (SELECT visitor_id, run, event_time FROM marked SEMI JOIN long_runs
-                                              USING (visitor_id, run)),
+        WITH RECURSIVE times AS MATERIALIZED (SELECT visitor, run, event_time FROM marked SEMI JOIN long_runs
+                                              USING (visitor, run)),
         parts AS (
-            SELECT visitor_id, run, min(event_time) AS start, 0 AS part FROM times GROUP BY visitor_id, run
+            SELECT visitor, run, min(event_time) AS start, 0 AS part FROM times GROUP BY visitor, run
             UNION ALL
-            SELECT t.visitor_id, t.run, min(t.event_time), p.part + 1
-            FROM parts AS p JOIN times AS t ON t.visitor_id = p.visitor_id AND t.run = p.run
+            SELECT t.visitor, t.run, min(t.event_time), p.part + 1
+            FROM parts AS p JOIN times AS t ON t.visitor = p.visitor AND t.run = p.run
                                            AND t.event_time > p.start + {CAP_MS}
-            GROUP BY t.visitor_id, t.run, p.part
+            GROUP BY t.visitor, t.run, p.part
         )
         SELECT * FROM parts""")
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE marked AS
         SELECT m.* REPLACE (m.run * {CAP_PARTS} + coalesce(p.part, 0) AS run)
         FROM marked AS m ASOF LEFT JOIN run_parts AS p
-          ON m.visitor_id = p.visitor_id AND m.run = p.run AND m.event_time >= p.start""")
+          ON m.visitor = p.visitor AND m.run = p.run AND m.event_time >= p.start""")
 
 
 def _aggregate(connection: Connection, plan: SessionPlan) -> None:
@@ -161,10 +166,10 @@ def _aggregate(connection: Connection, plan: SessionPlan) -> None:
         FROM (
             SELECT *, views = 1 AND NOT interactive AND end_time - start_time < {BOUNCE_MS} AS bounce
             FROM (
-                SELECT visitor_id, run, min(event_time) AS start_time, max(event_time) AS end_time, count(*) AS events,
+                SELECT visitor, run, min(event_time) AS start_time, max(event_time) AS end_time, count(*) AS events,
                        count(*) FILTER ({_VIEWED}) AS views, bool_or(name NOT IN ({_PASSIVE})) AS interactive,
                        {"sum(engaged_ms)" if plan.engaged else "0"}::BIGINT AS engaged_ms
                        {"".join(f", {sql}" for sql in attributes)}
-                FROM marked GROUP BY visitor_id, run
+                FROM marked GROUP BY visitor, run
             )
         )""")
