@@ -42,6 +42,11 @@ class TableEvents:
 
     table: pa.Table
     complete_through: int | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def waiting(self) -> pa.Table:
+        return self.table
 
     def register(self, connection: duckdb.DuckDBPyConnection, name: str = "events") -> None:
         connection.register(name, self.table)

@@ -11,10 +11,9 @@ from pistats.enrich.event import FIELDS, EnrichedEvent
 from pistats.errors import QueryError
 from pistats.identity import bucket_of
 from pistats.reports.history import check_range
-from pistats.reports.source import Source
 from pistats.sites import Site
 from pistats.warehouse.condition import Condition, compile_condition, is_text
-from pistats.warehouse.engine import Connection, QueryEngine, fetch
+from pistats.warehouse.engine import Connection, QueryEngine, Source, fetch
 from pistats.warehouse.filtered import events_sql, parameters_of, prepare_sessions
 from pistats.warehouse.periods import SiteDays
 from pistats.warehouse.sessions import MARGIN_MS, SessionPlan, build_sessions, first_ids_sql, session_id_of

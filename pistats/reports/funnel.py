@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 from pistats.errors import QueryError
 from pistats.reports.history import check_range
-from pistats.reports.source import Source
 from pistats.sites import Site
 from pistats.warehouse.condition import compile_condition, is_text
-from pistats.warehouse.engine import Connection, QueryEngine
+from pistats.warehouse.engine import Connection, QueryEngine, Source
 from pistats.warehouse.periods import SiteDays
 from pistats.warehouse.sessions import MARGIN_MS
 from pistats.warehouse.steps import Chain, StepCounts, count_steps

@@ -1,7 +1,8 @@
 """Answers a history question: which events and rollups to read, what to count, and how the rows come out."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
 from pistats.clock import Clock
@@ -13,78 +14,187 @@ from pistats.reports.history import (
     HistoryReport,
     Value,
 )
-from pistats.reports.source import Source
+from pistats.reports.history_pieces import PERIODS, Pieces, may_use_rollups, pieces_of_rows, pieces_of_total
 from pistats.sites import Site
-from pistats.warehouse.condition import Condition, compile_condition
-from pistats.warehouse.engine import Connection, QueryEngine
-from pistats.warehouse.measures import Grouping, Measure, Rows, bucket_parts, measure, present
-from pistats.warehouse.periods import SiteDays
+from pistats.warehouse.condition import compile_condition
+from pistats.warehouse.engine import Connection, FoundEvents, QueryEngine, Source
+from pistats.warehouse.measures import SUMS, Grouping, Measure, Rows, bucket_parts, create_sums, measure, present
+from pistats.warehouse.periods import Granularity, SiteDays
+from pistats.warehouse.rollup_files import Rollup, RollupStore, open_parquet
 from pistats.warehouse.sessions import MARGIN_MS
+from pistats.warehouse.storage import Storage
 
-Counted = tuple[tuple[tuple[Value, ...], ...], dict[str, Value], int | None]
-"""Rows (one more than the limit when there are more), totals, complete_through."""
+ROWS, TOTAL = "row_sums", "total_sums"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was counted for one range: one row more than the limit when there are more."""
+
+    rows: tuple[tuple[Value, ...], ...]
+    totals: dict[str, Value]
+    complete_through: int | None
+
+
+class NoEvents:
+    """Stands for events where rollups have everything."""
+
+    def register(self, connection: Connection, name: str = "events") -> None:
+        """Makes no view: nothing asks for it."""
 
 
 class HistoryAnswer:
-    """Answers history questions of any site."""
+    """Answers history questions of any site. Without `rollups` everything is counted from events: the same numbers."""
 
-    def __init__(self, source: Source, engine: QueryEngine, clock: Clock) -> None:
+    def __init__(
+        self,
+        source: Source,
+        engine: QueryEngine,
+        clock: Clock,
+        rollups: RollupStore | None = None,
+        storage: Storage | None = None,
+    ) -> None:
         self._source = source
         self._engine = engine
         self._clock = clock
+        self._rollups = rollups
+        self._storage = storage
 
     async def of(self, site: Site, query: HistoryQuery) -> HistoryReport:
         """The report; see `HistoryReport`. Reads only, so it may be repeated."""
-        condition = None if query.filter is None else compile_condition(query.filter)
-        days = SiteDays(site.timezone, query.from_date, query.to_date)
-        rows, totals, complete_through = await self._counted(site, query, condition, days)
+        counted = await self._counted(site, query, SiteDays(site.timezone, query.from_date, query.to_date))
         return HistoryReport(
             columns=(*query.by, *query.metrics),
-            rows=rows[: query.limit],
-            totals=totals,
-            comparison=await self._comparison(site, query, condition) if query.compare else None,
-            complete_through=complete_through,
-            truncated=len(rows) > query.limit,
+            rows=counted.rows[: query.limit],
+            totals=counted.totals,
+            comparison=await self._comparison(site, query) if query.compare else None,
+            complete_through=counted.complete_through,
+            truncated=len(counted.rows) > query.limit,
         )
 
-    async def _comparison(self, site: Site, query: HistoryQuery, condition: Condition | None) -> HistoryComparison:
+    async def _comparison(self, site: Site, query: HistoryQuery) -> HistoryComparison:
         to_date = query.from_date - timedelta(days=1)
         from_date = query.from_date - timedelta(days=query.days)
-        rows, totals, _ = await self._counted(site, query, condition, SiteDays(site.timezone, from_date, to_date))
-        return HistoryComparison(from_date=from_date, to_date=to_date, rows=rows[: query.limit], totals=totals)
+        counted = await self._counted(site, query, SiteDays(site.timezone, from_date, to_date))
+        rows = counted.rows[: query.limit]
+        return HistoryComparison(from_date=from_date, to_date=to_date, rows=rows, totals=counted.totals)
 
-    async def _counted(self, site: Site, query: HistoryQuery, condition: Condition | None, days: SiteDays) -> Counted:
-        asked = Measure(
-            days,
-            (Grouping(query.by, query.granularity), Grouping(())),
-            query.bots,
-            condition,
-            of_events=bool(set(query.metrics) & set(EVENT_METRICS)),
-            of_sessions=bool(set(query.metrics) & set(SESSION_METRICS)),
-        )
+    async def _counted(self, site: Site, query: HistoryQuery, days: SiteDays) -> Counted:
+        asked = _measure(query, days)
         margin = MARGIN_MS if asked.needs_sessions else 0
         events = await self._source.events(site.name, days.from_ms - margin, days.to_ms + margin)
+        complete_through = events.complete_through
+        rows = total = Pieces("day", ranges=(days,))
+        if self._rollups is not None and self._storage is not None and may_use_rollups(query):
+            rows, total = await self._pieces(self._rollups, site, query, days, events)
+        there: FoundEvents | NoEvents = events
+        if ranges := (*rows.ranges, *total.ranges):
+            first, last = min(one.from_ms for one in ranges), max(one.to_ms for one in ranges)
+            if (first, last) != (days.from_ms, days.to_ms):
+                there = await self._source.events(site.name, first - margin, last + margin)
+        else:
+            there = NoEvents()
 
         def work(connection: Connection) -> tuple[Rows, Rows]:
-            measure(connection, asked, bucket_parts(connection))
-            limit = query.limit + 1
-            return present(connection, 0, query.by, query.metrics, limit), present(connection, 1, (), query.metrics, 1)
+            self._count(connection, asked, rows, total)
+            return (
+                present(connection, ROWS, query.by, query.metrics, query.limit + 1),
+                present(connection, TOTAL, (), query.metrics, 1),
+            )
 
-        rows, [total] = await self._engine.call(events, work)
+        found, [sums] = await self._engine.call(there, work)
         if query.by == ("time",):
-            rows = self._filled(rows, query, days)[: query.limit + 1]
-        totals = dict(zip(query.metrics, total, strict=True))
-        return tuple(_labelled(row, query, days) for row in rows), totals, events.complete_through
+            found = self._filled(found, query, days)[: query.limit + 1]
+        labelled = tuple(_labelled(row, query, days) for row in found)
+        return Counted(labelled, dict(zip(query.metrics, sums, strict=True)), complete_through)
+
+    async def _pieces(
+        self, store: RollupStore, site: Site, query: HistoryQuery, days: SiteDays, events: FoundEvents
+    ) -> tuple[Pieces, Pieces]:
+        state = await store.days(site.name, site.timezone, days.from_date, days.to_date, events)
+        periods: dict[Granularity, dict[date, Rollup]] = {
+            granularity: await store.find(site.name, granularity, days.from_date, days.to_date)
+            for granularity in PERIODS
+        }
+        return pieces_of_rows(query, days, state, periods), pieces_of_total(query, days, state, periods)
+
+    def _count(self, connection: Connection, asked: Measure, rows: Pieces, total: Pieces) -> None:
+        create_sums(connection, asked.groupings, (ROWS, TOTAL))
+        of_rows, of_total = asked.groupings
+        if rows.ranges == total.ranges:
+            _measure_ranges(connection, asked, rows.ranges, asked.groupings, (ROWS, TOTAL))
+        else:
+            _measure_ranges(connection, asked, rows.ranges, (of_rows,), (ROWS,))
+            _measure_ranges(connection, asked, total.ranges, (of_total,), (TOTAL,))
+        for pieces, grouping, table in ((rows, of_rows, ROWS), (total, of_total, TOTAL)):
+            if pieces.rollups:
+                self._add_rollups(connection, pieces, grouping, table)
+            if pieces.distinct and len(pieces.rollups) + len(pieces.ranges) > 1:
+                self._count_visitors(connection, pieces, table)
+
+    def _add_rollups(self, connection: Connection, pieces: Pieces, grouping: Grouping, table: str) -> None:
+        assert self._storage is not None
+        open_parquet(connection, self._storage, [one.sums_path for one in pieces.rollups], "rollup_sums")
+        dimension = next((name for name in grouping.by if name != "time"), "")
+        keys = [f"{'time' if name == 'time' else 'value'} AS k{at}" for at, name in enumerate(grouping.by)]
+        connection.execute(
+            f"INSERT INTO {table} BY NAME SELECT {', '.join([*keys, *SUMS])} FROM rollup_sums"
+            " WHERE granularity = $granularity AND dimension = $dimension",
+            {"granularity": pieces.granularity, "dimension": dimension},
+        )
+
+    def _count_visitors(self, connection: Connection, pieces: Pieces, table: str) -> None:
+        """Every visitor of all the pieces once, in place of the sums of their numbers."""
+        assert self._storage is not None
+        sources = []
+        if paths := [one.visitors_path for one in pieces.rollups if one.visitors_path is not None]:
+            open_parquet(connection, self._storage, paths, "rollup_visitors")
+            sources.append("SELECT visitor_id FROM rollup_visitors")
+        sources += [
+            "SELECT visitor_id FROM events WHERE NOT is_bot"
+            f" AND event_time >= {days.from_ms} AND event_time < {days.to_ms}"
+            for days in pieces.ranges
+        ]
+        connection.execute(f"UPDATE {table} SET visitors = 0")
+        connection.execute(
+            f"INSERT INTO {table} BY NAME SELECT count(*) AS visitors"
+            f" FROM (SELECT DISTINCT visitor_id FROM ({' UNION ALL '.join(sources)}))"
+        )
 
     def _filled(self, rows: Rows, query: HistoryQuery, days: SiteDays) -> Rows:
         """A row for every period of the range that has begun."""
         found = {row[0]: row for row in rows}
         nothing = [None if name in SESSION_METRICS and name != "sessions" else 0 for name in query.metrics]
         now = self._clock()
-        wanted = [
-            period for period in days.periods(query.granularity) if days.begins_ms(query.granularity, period) <= now
-        ]
+        periods = days.periods(query.granularity)
+        wanted = [period for period in periods if days.begins_ms(query.granularity, period) <= now]
         return [found.get(period, (period, *nothing)) for period in sorted({*wanted, *found})]
+
+
+def _measure(query: HistoryQuery, days: SiteDays) -> Measure:
+    """The rows and the total of a question."""
+    return Measure(
+        days,
+        (Grouping(query.by, query.granularity), Grouping(())),
+        query.bots,
+        None if query.filter is None else compile_condition(query.filter),
+        of_events=bool(set(query.metrics) & set(EVENT_METRICS)),
+        of_sessions=bool(set(query.metrics) & set(SESSION_METRICS)),
+    )
+
+
+def _measure_ranges(
+    connection: Connection,
+    asked: Measure,
+    ranges: Sequence[SiteDays],
+    groupings: tuple[Grouping, ...],
+    tables: Sequence[str],
+) -> None:
+    for days in ranges:
+        first, last = days.from_ms - MARGIN_MS, days.to_ms + MARGIN_MS
+        source = f"(SELECT * FROM events WHERE event_time >= {first} AND event_time < {last})"
+        part = replace(asked, days=days, groupings=groupings, source=source)
+        measure(connection, part, bucket_parts(connection, source=source), tables)
 
 
 def _labelled(row: Sequence[Any], query: HistoryQuery, days: SiteDays) -> tuple[Value, ...]:

@@ -6,10 +6,9 @@ from typing import Any
 
 from pistats.errors import QueryError
 from pistats.reports.history import Bots, check_range
-from pistats.reports.source import Source
 from pistats.sites import Site
 from pistats.warehouse.condition import SESSION_FIELDS, Condition, compile_condition, is_text
-from pistats.warehouse.engine import Connection, QueryEngine
+from pistats.warehouse.engine import Connection, QueryEngine, Source
 from pistats.warehouse.periods import SiteDays
 from pistats.warehouse.sessions import BOTS_SQL, MARGIN_MS, SessionPlan, build_sessions
 

@@ -12,10 +12,11 @@ from pistats.reports.history_answer import HistoryAnswer
 from pistats.reports.properties import PropertiesAnswer, PropertyQuery, PropertyReport
 from pistats.reports.retention import RetentionAnswer, RetentionQuery, RetentionReport
 from pistats.reports.retention_visitors import CellAnswer, CellQuery, CellVisitors
-from pistats.reports.source import Source
 from pistats.reports.visitor import VisitorAnswer, VisitorReport
 from pistats.sites import Site
-from pistats.warehouse.engine import QueryEngine
+from pistats.warehouse.engine import QueryEngine, Source
+from pistats.warehouse.rollup_files import RollupStore
+from pistats.warehouse.storage import Storage
 
 
 class Reports:
@@ -39,7 +40,8 @@ class Reports:
         self._system = system
         self._root = root
         self._clock = clock
-        self._history = HistoryAnswer(source, engine, clock)
+        rollups = (RollupStore(group), Storage(root)) if root else ()
+        self._history = HistoryAnswer(source, engine, clock, *rollups)
         self._retention = RetentionAnswer(source, engine, clock)
         self._cell = CellAnswer(source, engine)
         self._funnel = FunnelAnswer(source, engine)

@@ -7,11 +7,10 @@ from typing import Any, Literal
 from pistats.clock import Clock
 from pistats.errors import QueryError
 from pistats.reports.history import check_range
-from pistats.reports.source import Source
 from pistats.sites import Site
 from pistats.warehouse.cohorts import CohortCounts, CohortQuestion, count_cohorts
 from pistats.warehouse.condition import compile_condition, is_text
-from pistats.warehouse.engine import Connection, QueryEngine
+from pistats.warehouse.engine import Connection, QueryEngine, Source
 from pistats.warehouse.periods import DAY_MS, SiteDays, date_of, day_start_ms, next_period, period_start
 
 MAX_PERIODS = 400

@@ -6,10 +6,9 @@ from datetime import date
 from pistats.errors import QueryError
 from pistats.reports.history import MAX_DAYS
 from pistats.reports.retention import RetentionQuery, question, whole_periods
-from pistats.reports.source import Source
 from pistats.sites import Site
 from pistats.warehouse.cohorts import visitors_of_cell
-from pistats.warehouse.engine import Connection, QueryEngine
+from pistats.warehouse.engine import Connection, QueryEngine, Source
 from pistats.warehouse.periods import DAY_MS, days_of
 
 MAX_VISITORS = 500

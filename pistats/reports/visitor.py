@@ -7,10 +7,9 @@ from pistats.clock import Clock
 from pistats.enrich.event import EnrichedEvent
 from pistats.identity import bucket_of
 from pistats.reports.events import check_visitor, complete_events
-from pistats.reports.source import Source
 from pistats.sites import Site
 from pistats.warehouse.condition import source_sql
-from pistats.warehouse.engine import Connection, QueryEngine, fetch
+from pistats.warehouse.engine import Connection, QueryEngine, Source, fetch
 from pistats.warehouse.periods import DAY_MS
 from pistats.warehouse.sessions import ARRIVAL, SessionPlan, build_sessions, first_ids_sql, session_id_of
 

@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -31,6 +31,29 @@ class Events(Protocol):
 
     def register(self, connection: Connection, name: str = ...) -> None:
         """Make the view `name` of them in this connection."""
+
+
+class FoundEvents(Events, Protocol):
+    """An `EventSet`, as far as readers look into it."""
+
+    @property
+    def complete_through(self) -> int | None:
+        """Everything received before it (Unix ms) is in."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Where the archived events are; the path has the UTC date."""
+
+    @property
+    def waiting(self) -> pa.Table | None:
+        """The events that are not archived yet; may hold some from outside the range."""
+
+
+class Source(Protocol):
+    """Where readers get events from: `pistats.warehouse.source.EventSource`."""
+
+    async def events(self, site: str, from_ms: int, to_ms: int) -> FoundEvents:
+        """The site's events with from_ms <= event_time < to_ms."""
 
 
 class QueryEngine:

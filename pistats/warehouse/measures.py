@@ -4,6 +4,7 @@ Everything is kept as sums that add up (`SUMS`): over buckets, because a visitor
 periods, but for `visitors`, which are distinct within their row's own period. Rates are made of sums at the very end.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -42,7 +43,7 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is counted, of which events, and into which tables. `days` is the range; `events` has its margins, too."""
+    """What is counted, and of which events. `days` is the range; `source`, a relation, has its margins, too."""
 
     days: SiteDays
     groupings: tuple[Grouping, ...]
@@ -50,6 +51,7 @@ class Measure:
     condition: Condition | None = None
     of_events: bool = True
     of_sessions: bool = True
+    source: str = "events"
 
     @property
     def needs_sessions(self) -> bool:
@@ -68,39 +70,44 @@ class Measure:
             attributes |= set(SESSION_FIELDS) if self.condition.needs_session else set()
         if attributes & set(ARRIVAL):
             attributes |= set(ARRIVAL)
-        return SessionPlan(self.bots, frozenset(columns), frozenset(attributes), self.of_sessions)
+        return SessionPlan(self.bots, frozenset(columns), frozenset(attributes), self.of_sessions, self.source)
 
 
-def bucket_parts(connection: Connection, part_events: int = PART_EVENTS) -> list[tuple[int, int]]:
-    """Ranges of buckets that hold some `part_events` events of the view `events` each."""
-    events = connection.execute("SELECT count(*) FROM events").fetchall()[0][0]
+def bucket_parts(
+    connection: Connection, part_events: int = PART_EVENTS, source: str = "events"
+) -> list[tuple[int, int]]:
+    """Ranges of buckets that hold some `part_events` events of the relation each."""
+    events = connection.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0]
     parts = max(1, min(BUCKETS, -(-events // part_events)))
     edges = [BUCKETS * part // parts for part in range(parts + 1)]
     return [(low, high - 1) for low, high in pairwise(edges)]
 
 
-def measure(connection: Connection, asked: Measure, parts: list[tuple[int, int]]) -> None:
-    """Add the sums of the events in these parts to the tables `sums_0`, `sums_1` …, one per grouping.
+def measure(
+    connection: Connection, asked: Measure, parts: list[tuple[int, int]], tables: Sequence[str] | None = None
+) -> None:
+    """Add the sums of the events in these parts to the tables, by default `sums_0`, `sums_1` …, one per grouping.
 
     A table has the columns `k0`, `k1` … as in `by`, then `SUMS`; a key may have several rows, whose sums add up. `time`
     is a number as in `SiteDays.period_sql`.
     """
-    create_sums(connection, asked.groupings)
+    tables = tables or [f"sums_{at}" for at in range(len(asked.groupings))]
+    create_sums(connection, asked.groupings, tables)
     for buckets in parts:
         _prepare(connection, asked, buckets)
-        for at, grouping in enumerate(asked.groupings):
+        for table, grouping in zip(tables, asked.groupings, strict=True):
             if asked.of_events:
-                _add_events(connection, asked, grouping, f"sums_{at}")
+                _add_events(connection, asked, grouping, table)
             if asked.of_sessions:
-                _add_sessions(connection, asked, grouping, f"sums_{at}")
+                _add_sessions(connection, asked, grouping, table)
 
 
-def create_sums(connection: Connection, groupings: tuple[Grouping, ...]) -> None:
+def create_sums(connection: Connection, groupings: Sequence[Grouping], tables: Sequence[str]) -> None:
     """Make the tables of `measure`, empty, where there are none yet."""
-    for at, grouping in enumerate(groupings):
+    for table, grouping in zip(tables, groupings, strict=True):
         keys = [f"k{key} {'BIGINT' if name == 'time' else 'VARCHAR'}" for key, name in enumerate(grouping.by)]
         columns = ", ".join([*keys, *(f"{name} BIGINT" for name in SUMS)])
-        connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS sums_{at} ({columns})")
+        connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} ({columns})")
 
 
 METRICS_SQL = {
@@ -116,14 +123,14 @@ METRICS_SQL = {
 """A report's metrics out of sums. A bounce rate is a share, durations are seconds per session."""
 
 
-def present(connection: Connection, at: int, by: tuple[str, ...], metrics: tuple[str, ...], limit: int) -> Rows:
-    """At most `limit` rows of `sums_<at>`: the keys, then the metrics; by time, then the largest first metric first."""
+def present(connection: Connection, table: str, by: tuple[str, ...], metrics: tuple[str, ...], limit: int) -> Rows:
+    """At most `limit` rows of a table of sums: the keys, then the metrics; by time, then the largest first."""
     keys = [f"k{key}" for key in range(len(by))]
     values = [f"{METRICS_SQL[name]} AS m{number}" for number, name in enumerate(metrics)]
     times = [key for key, name in zip(keys, by, strict=True) if name == "time"]
     order = [*times, "m0 DESC NULLS LAST", *(f"{key} NULLS LAST" for key in keys if key not in times)]
     group = f"GROUP BY {', '.join(keys)}" if keys else ""
-    sql = f"SELECT {', '.join([*keys, *values])} FROM sums_{at} {group} ORDER BY {', '.join(order)} LIMIT {int(limit)}"
+    sql = f"SELECT {', '.join([*keys, *values])} FROM {table} {group} ORDER BY {', '.join(order)} LIMIT {int(limit)}"
     return connection.execute(sql).fetchall()
 
 
@@ -134,7 +141,7 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     if not asked.needs_sessions:
         columns = ", ".join(f'"{name}"' for name in sorted({"event_time", "name", *plan.event_columns}))
         where = f"{BOTS_SQL[asked.bots]} AND {bucket_sql(buckets)} AND {_within(asked, 'event_time')}"
-        source = f"(SELECT {columns}, visitor_id AS visitor FROM events WHERE {where}) AS e"
+        source = f"(SELECT {columns}, visitor_id AS visitor FROM {asked.source} WHERE {where}) AS e"
     else:
         build_sessions(connection, plan, buckets)
         source = "marked AS e"

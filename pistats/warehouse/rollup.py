@@ -1,0 +1,312 @@
+"""Counts days, weeks and months once, so that history need not count them again.
+
+A unit of the work is a period and a range of buckets; units share nothing, and what they give is added up. `Rollups`
+decides what to count; who counts the units (a loop, or Ray's tasks) is given to it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import product
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from xxhash import xxh3_128_hexdigest
+
+from pistats.clock import Clock, now_ms
+from pistats.enrich.session import GAP_MS
+from pistats.sites import Site
+from pistats.warehouse.engine import Connection, Events, Source
+from pistats.warehouse.measures import DIMENSIONS, SUMS, Grouping, Measure, bucket_parts, measure
+from pistats.warehouse.periods import Granularity, SiteDays, day_of_ms, next_period, period_start
+from pistats.warehouse.rollup_files import (
+    FOLDER,
+    SUMS_SCHEMA,
+    VISITORS_SCHEMA,
+    Rollup,
+    RollupStore,
+    period_holds,
+    utc_dates,
+)
+from pistats.warehouse.sessions import MARGIN_MS, bucket_sql
+from pistats.warehouse.storage import Storage
+
+TOTAL = ""
+"""The dimension of the rows that count everything."""
+
+ROW_GROUP_ROWS = 16_384
+"""Of a file of sums: small, so that one dimension is read without the others."""
+
+AROUND = 2
+"""Days of a site that events of a UTC date may concern: a zone is up to a day away, a session a day long."""
+
+UNIT_MEMORY = "1GB"
+"""Of DuckDB in one unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One piece of work: the events of a period, the buckets to count, and what to count."""
+
+    events: Events
+    days: SiteDays
+    granularities: tuple[Granularity, ...]
+    buckets: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a unit gives: sums, the visitors of its days, and the end of the last session that starts in them."""
+
+    sums: pa.Table
+    visitors: pa.Table
+    last_end: int
+
+
+CountUnits = Callable[[Sequence[Unit]], Sequence[Counted]]
+"""Counts every unit, in any order and place, and gives the results in the order of the units."""
+
+
+def count_unit(unit: Unit, threads: int = 1) -> Counted:
+    """The sums of one unit. Reads only, so it may be repeated anywhere."""
+    config: dict[str, Any] = {"threads": threads, "memory_limit": UNIT_MEMORY, "preserve_insertion_order": False}
+    with duckdb.connect(config=config) as connection:
+        unit.events.register(connection, "events")
+        groupings = [
+            Grouping(("time",) if dimension == TOTAL else ("time", dimension), granularity)
+            for granularity, dimension in product(unit.granularities, (TOTAL, *DIMENSIONS))
+        ]
+        measure(connection, Measure(unit.days, tuple(groupings)), [unit.buckets])
+        return Counted(_sums(connection, groupings), _visitors(connection, unit), _last_end(connection, unit.days))
+
+
+def count_in_a_loop(units: Sequence[Unit]) -> list[Counted]:
+    """`CountUnits` without a framework."""
+    return [count_unit(unit, threads=2) for unit in units]
+
+
+def units_of(events: Events, days: SiteDays, granularities: tuple[Granularity, ...]) -> list[Unit]:
+    """The units of one period: as many as its events need to be counted in memory."""
+    with duckdb.connect() as connection:
+        events.register(connection, "events")
+        return [Unit(events, days, granularities, buckets) for buckets in bucket_parts(connection)]
+
+
+def add_up(counted: Sequence[Counted]) -> Counted:
+    """The results of all units of a period as one, in the order of the files."""
+    with duckdb.connect() as connection:
+        connection.register("parts", pa.concat_tables([one.sums for one in counted]))
+        sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in SUMS)
+        table = connection.sql(
+            f"SELECT granularity, dimension, time, value, {sums} FROM parts GROUP BY ALL"
+            " ORDER BY granularity, dimension, time, value NULLS FIRST"
+        ).to_arrow_table()
+    visitors = pa.concat_tables([one.visitors for one in counted])
+    visitors = visitors.sort_by([("bucket", "ascending"), ("visitor_id", "ascending")])
+    return Counted(table.cast(SUMS_SCHEMA), visitors, max(one.last_end for one in counted))
+
+
+class Rollups:
+    """Brings the rollups of one group up to date. May be repeated, and end anywhere."""
+
+    def __init__(
+        self,
+        store: RollupStore,
+        source: Source,
+        storage: Storage,
+        group_name: str,
+        run_id: str,
+        clock: Clock = now_ms,
+        count: CountUnits = count_in_a_loop,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._storage = storage
+        self._folder = f"{FOLDER}/{group_name}"
+        self._run_id = run_id
+        self._clock = clock
+        self._count = count
+
+    async def days_to_count(self, site: Site, from_date: date | None = None, to_date: date | None = None) -> list[date]:
+        """The closed days around dirty dates, in order. A day is closed when it is over in the site's zone."""
+        today = day_of_ms(site.timezone, self._clock())
+        found: set[date] = set()
+        for marked in await self._store.marks(site.name):
+            day = date.fromisoformat(marked)
+            found |= {day + timedelta(days=shift) for shift in range(-AROUND, AROUND + 1)}
+        return sorted(
+            day
+            for day in found
+            if day < today and (from_date is None or day >= from_date) and (to_date is None or day <= to_date)
+        )
+
+    async def run(
+        self,
+        site: Site,
+        days: Sequence[date],
+        *,
+        oldest: date | None = None,
+        done: Callable[[Rollup], None] = lambda _: None,
+    ) -> int:
+        """Count those of the days that no rollup counts, then their weeks and months; how many rollups were written.
+
+        `oldest`: the first day whose raw events are all kept. Rollups of earlier ones hold as they are: they were made
+        of more than is there now.
+        """
+        written = 0
+        marks = await self._store.marks(site.name)
+        for day in days:
+            if oldest is not None and day < oldest:
+                await self._store.keep(site.name, day, marks)
+                continue
+            if rollup := await self._count_day(site, day):
+                done(rollup)
+                written += 1
+        granularities: tuple[Granularity, ...] = ("week", "month")
+        for granularity in granularities:
+            for start in sorted({period_start(day, granularity) for day in days}):
+                if rollup := await self._count_period(site, granularity, start, oldest):
+                    done(rollup)
+                    written += 1
+        await self._clear(site, marks)
+        return written
+
+    async def _count_day(self, site: Site, day: date) -> Rollup | None:
+        range_ = SiteDays(site.timezone, day, day)
+        marks = await self._store.marks(site.name)
+        read_time = self._clock()
+        events = await self._source.events(site.name, range_.from_ms - MARGIN_MS, range_.to_ms + MARGIN_MS)
+        state = await self._store.days(site.name, site.timezone, day, day, events)
+        if day not in state.uncounted:
+            return None
+        counted = await self._counted(events, range_, ("hour", "day"))
+        near = {
+            one: marks[one] for one in utc_dates(range_.from_ms - MARGIN_MS, range_.to_ms + MARGIN_MS) if one in marks
+        }
+        closes_at = max(range_.to_ms - 1, counted.last_end + GAP_MS)
+        return await self._write(
+            site, "day", day, counted, marks=near, days={}, read_time=read_time, closes_at=closes_at
+        )
+
+    async def _count_period(
+        self, site: Site, granularity: Granularity, start: date, oldest: date | None
+    ) -> Rollup | None:
+        """Of a period that is over and whose days are all counted. None: it is not, or its rollup still holds."""
+        last = next_period(start, granularity) - timedelta(days=1)
+        range_ = SiteDays(site.timezone, start, last)
+        if range_.to_ms > self._clock() or (oldest is not None and start < oldest):
+            return None
+        read_time = self._clock()
+        events = await self._source.events(site.name, range_.from_ms - MARGIN_MS, range_.to_ms + MARGIN_MS)
+        state = await self._store.days(site.name, site.timezone, start, last, events)
+        old = (await self._store.find(site.name, granularity, start, start)).get(start)
+        if state.uncounted or not state.counted or period_holds(old, state, last):
+            return None
+        counted = await self._counted(events, range_, (granularity,))
+        digests = {day.isoformat(): one.digest for day, one in state.counted.items()}
+        return await self._write(
+            site, granularity, start, counted, marks={}, days=digests, read_time=read_time, closes_at=range_.to_ms
+        )
+
+    async def _counted(self, events: Events, days: SiteDays, granularities: tuple[Granularity, ...]) -> Counted:
+        def work() -> Counted:
+            return add_up(self._count(units_of(events, days, granularities)))
+
+        return await asyncio.to_thread(work)
+
+    async def _write(
+        self,
+        site: Site,
+        granularity: Granularity,
+        start: date,
+        counted: Counted,
+        *,
+        marks: dict[str, str],
+        days: dict[str, str],
+        read_time: int,
+        closes_at: int,
+    ) -> Rollup:
+        tables = [_parquet(counted.sums), *([_parquet(counted.visitors)] if granularity == "day" else [])]
+        digest = xxh3_128_hexdigest(b"".join(tables))
+        base = f"{self._folder}/site={site.name}/{granularity}={start.isoformat()}/{self._run_id}-{digest}"
+        sums = f"{base}-sums.parquet"
+        visitors = f"{base}-visitors.parquet" if granularity == "day" else None
+        for path, table in zip((sums, visitors), tables, strict=False):
+            assert path is not None
+            await asyncio.to_thread(self._store_file, path, table)
+        rollup = Rollup(
+            site=site.name,
+            granularity=granularity,
+            start=start,
+            sums_path=sums,
+            visitors_path=visitors,
+            rows=counted.sums.num_rows,
+            bytes=sum(len(table) for table in tables),
+            digest=digest,
+            marks=marks,
+            days=days,
+            read_time=read_time,
+            closes_at=closes_at,
+            run_id=self._run_id,
+        )
+        await self._store.put(rollup)
+        return rollup
+
+    def _store_file(self, path: str, table: bytes) -> None:
+        with self._storage.create(path) as file:
+            file.write(table)
+
+    async def _clear(self, site: Site, marks: dict[str, str]) -> None:
+        """Remove the marks that are of no use any more: every day that they may concern is closed and counted."""
+        today = day_of_ms(site.timezone, self._clock())
+        for marked, version in sorted(marks.items()):
+            day = date.fromisoformat(marked)
+            first, last = day - timedelta(days=AROUND), day + timedelta(days=AROUND)
+            if last >= today:
+                continue
+            range_ = SiteDays(site.timezone, first, last)
+            events = await self._source.events(site.name, range_.from_ms, range_.to_ms)
+            state = await self._store.days(site.name, site.timezone, first, last, events)
+            if not state.uncounted:
+                await self._store.clear(site.name, {marked: version})
+
+
+def _sums(connection: Connection, groupings: Sequence[Grouping]) -> pa.Table:
+    sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in SUMS)
+    parts = []
+    for at, grouping in enumerate(groupings):
+        dimension = grouping.by[1] if len(grouping.by) > 1 else TOTAL
+        value = "k1" if dimension else "NULL::VARCHAR"
+        parts.append(
+            f"SELECT '{grouping.granularity}' AS granularity, '{dimension}' AS dimension, k0 AS time, {value} AS value,"
+            f" {sums} FROM sums_{at} GROUP BY ALL"
+        )
+    return connection.sql(" UNION ALL ".join(parts)).to_arrow_table().cast(SUMS_SCHEMA)
+
+
+def _visitors(connection: Connection, unit: Unit) -> pa.Table:
+    """Each visitor of a single day; a week's and month's are those of its days."""
+    if unit.granularities != ("hour", "day"):
+        return VISITORS_SCHEMA.empty_table()
+    within = f"event_time >= {unit.days.from_ms} AND event_time < {unit.days.to_ms}"
+    table = connection.sql(
+        f"SELECT DISTINCT bucket, visitor_id FROM events WHERE NOT is_bot AND {within} AND {bucket_sql(unit.buckets)}"
+    ).to_arrow_table()
+    return table.cast(VISITORS_SCHEMA)
+
+
+def _last_end(connection: Connection, days: SiteDays) -> int:
+    within = f"start_time >= {days.from_ms} AND start_time < {days.to_ms}"
+    found = connection.execute(f"SELECT max(end_time) FROM sessions WHERE {within}").fetchall()[0][0]
+    return days.from_ms if found is None else int(found)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    """The same bytes for the same rows."""
+    file = pa.BufferOutputStream()
+    pq.write_table(table.combine_chunks(), file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    written: bytes = file.getvalue().to_pybytes()
+    return written

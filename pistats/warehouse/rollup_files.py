@@ -1,0 +1,250 @@
+"""The rollups of one consumer group: which periods are counted, in which files, and which of them still hold.
+
+A rollup is one period of a site: a day, a week or a month in the site's zone. `rollups` lists them, one document each;
+a file that no document names does not exist for readers. Rollups stay when the raw events they were made of are gone.
+
+A file of sums has the columns of `SUMS_SCHEMA`, by dimension, then time and value; dimension "" is the totals. A day's
+file has its hours, too. A day also has a file of its visitors, each once: so visitors of any range are counted exactly.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from pistats.enrich.session import GAP_MS
+from pistats.mongo.indexes import Database
+from pistats.warehouse.engine import Connection, FoundEvents
+from pistats.warehouse.measures import SUMS
+from pistats.warehouse.periods import DAY_MS, Granularity, day_start_ms, next_period
+from pistats.warehouse.storage import Storage
+
+_DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
+
+FOLDER = "_rollups"
+"""Below the warehouse's root, beside the groups' folders of events: no group can be called so."""
+
+SUMS_SCHEMA = pa.schema(
+    [
+        ("granularity", pa.string()),
+        ("dimension", pa.string()),
+        ("time", pa.int64()),
+        ("value", pa.string()),
+        *((name, pa.int64()) for name in SUMS),
+    ]
+)
+VISITORS_SCHEMA = pa.schema([("bucket", pa.uint8()), ("visitor_id", pa.string())])
+
+LISTING_MS = 60_000
+"""How far the clocks of two machines may be apart when files are compared with rollups by time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """One counted period. `marks`: the versions of the dirty dates around it, as they were before its events were read.
+
+    `closes_at`: no event later than that (Unix ms) can change it, as its last session is over by then. `digest` is the
+    same for the same numbers. `days`: of a week or month, the digests of its days.
+    """
+
+    site: str
+    granularity: Granularity
+    start: date
+    sums_path: str
+    visitors_path: str | None
+    rows: int
+    bytes: int
+    digest: str
+    marks: dict[str, str]
+    days: dict[str, str]
+    read_time: int
+    closes_at: int
+    run_id: str
+
+    def document(self) -> dict[str, Any]:
+        """As `rollups` stores it."""
+        return {
+            "_id": {"site": self.site, "granularity": self.granularity, "start": self.start.isoformat()},
+            **{name: getattr(self, name) for name in _STORED},
+            "marks": [list(mark) for mark in sorted(self.marks.items())],
+            "days": [list(day) for day in sorted(self.days.items())],
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> "Rollup":
+        """Read what `document` gave."""
+        key = document["_id"]
+        return cls(
+            site=key["site"],
+            granularity=key["granularity"],
+            start=date.fromisoformat(key["start"]),
+            marks=dict(document["marks"]),
+            days=dict(document["days"]),
+            **{name: document[name] for name in _STORED},
+        )
+
+
+_STORED = ("sums_path", "visitors_path", "rows", "bytes", "digest", "read_time", "closes_at", "run_id")
+
+
+@dataclass(frozen=True, slots=True)
+class DayState:
+    """Which days of a range are counted by a rollup that holds, and which have to be counted from events.
+
+    A day that is in neither has no events.
+    """
+
+    counted: dict[date, Rollup] = field(default_factory=dict)
+    uncounted: tuple[date, ...] = ()
+
+
+class RollupStore:
+    """Reads and replaces the rollups of one group."""
+
+    def __init__(self, group: Database) -> None:
+        self._group = group
+        self._rollups = group["rollups"]
+
+    async def find(self, site: str, granularity: Granularity, from_date: date, to_date: date) -> dict[date, Rollup]:
+        """The site's rollups that start from `from_date` to `to_date`, whether they still hold or not."""
+        wanted = {
+            "_id.site": site,
+            "_id.granularity": granularity,
+            "_id.start": {"$gte": from_date.isoformat(), "$lte": to_date.isoformat()},
+        }
+        found = [Rollup.from_document(document) async for document in self._rollups.find(wanted)]
+        return {rollup.start: rollup for rollup in found}
+
+    async def put(self, rollup: Rollup) -> None:
+        """List a rollup in place of the one of the same period, whose files are deleted later. May be repeated."""
+        document = rollup.document()
+        async with self._group.client.start_session() as session:
+
+            async def replace(session: Any) -> None:
+                old = await self._rollups.find_one_and_replace(
+                    {"_id": document["_id"]}, document, upsert=True, session=session
+                )
+                now = datetime.now(UTC)
+                kept = {rollup.sums_path, rollup.visitors_path, None}
+                for path in {old["sums_path"], old["visitors_path"]} - kept if old else ():
+                    await self._group["removed_files"].replace_one(
+                        {"_id": path}, {"_id": path, "removed_at": now}, upsert=True, session=session
+                    )
+
+            await session.with_transaction(replace)
+
+    async def keep(self, site: str, day: date, marks: dict[str, str]) -> None:
+        """Let the rollup of a day hold, although dates around it are marked: what it was made of is gone."""
+        await self._rollups.update_one(
+            {"_id": {"site": site, "granularity": "day", "start": day.isoformat()}},
+            {"$set": {"marks": [list(mark) for mark in sorted(marks.items())]}},
+        )
+
+    async def marks(self, site: str) -> dict[str, str]:
+        """The site's dirty dates (UTC) and the version of each mark."""
+        found = self._group["dirty_dates"].find({"_id.site": site})
+        return {document["_id"]["date"]: document["version"] async for document in found}
+
+    async def clear(self, site: str, marks: dict[str, str]) -> None:
+        """Remove marks that have not changed since they were read."""
+        for day, version in marks.items():
+            await self._group["dirty_dates"].delete_one({"_id": {"site": site, "date": day}, "version": version})
+
+    async def days(self, site: str, timezone: str, from_date: date, to_date: date, events: FoundEvents) -> DayState:
+        """How the days of a range stand. `events`: of this range, read just before.
+
+        The order of reading is what makes it right: events, then marks, then rollups. An event that the archive moves
+        meanwhile was still waiting in the set; a rollup that is replaced meanwhile is newer than its mark.
+        """
+        marks = await self.marks(site)
+        rollups = await self.find(site, "day", from_date, to_date)
+        times = _times(events.waiting)
+        dates = file_dates(events)
+        counted: dict[date, Rollup] = {}
+        uncounted: list[date] = []
+        for number in range((to_date - from_date).days + 1):
+            day = from_date + timedelta(days=number)
+            start, end = day_start_ms(timezone, day), day_start_ms(timezone, day + timedelta(days=1))
+            rollup = rollups.get(day)
+            if rollup is None:
+                if any(one in dates for one in utc_dates(start, end - 1)) or _between(times, start, end - 1):
+                    uncounted.append(day)
+            elif not _between(times, start - GAP_MS, rollup.closes_at) and await self._holds(rollup, marks, start, end):
+                counted[day] = rollup
+            else:
+                uncounted.append(day)
+        return DayState(counted, tuple(uncounted))
+
+    async def _holds(self, rollup: Rollup, marks: dict[str, str], start: int, end: int) -> bool:
+        own = utc_dates(start - GAP_MS, end - 1)
+        for day in utc_dates(start - GAP_MS, rollup.closes_at):
+            if day not in marks or marks[day] == rollup.marks.get(day):
+                continue
+            if day in own or await self._late_files(rollup, day):
+                return False
+        return True
+
+    async def _late_files(self, rollup: Rollup, day: str) -> bool:
+        """Whether files of a later date than the rollup's own may continue its sessions: those that came after it."""
+        since = datetime.fromtimestamp((rollup.read_time - LISTING_MS) / 1000, UTC)
+        found = await self._group["files"].find_one(
+            {
+                "site": rollup.site,
+                "date": day,
+                "created_at": {"$gte": since},
+                "min_event_time": {"$lte": rollup.closes_at},
+            }
+        )
+        return found is not None
+
+
+def file_dates(events: FoundEvents) -> set[str]:
+    """The UTC dates of the files of an EventSet, which their paths say."""
+    found = (_DATE.search(file) for file in events.files)
+    return {match.group(1) for match in found if match}
+
+
+def period_holds(rollup: Rollup | None, state: DayState, to_date: date) -> bool:
+    """Whether a week's or month's rollup was made of its days as they are now. `to_date`: its last day."""
+    if rollup is None or any(rollup.start <= day <= to_date for day in state.uncounted):
+        return False
+    days = {day.isoformat(): one.digest for day, one in state.counted.items() if rollup.start <= day <= to_date}
+    return days == rollup.days
+
+
+def last_day(rollup: Rollup) -> date:
+    """The last day of its period."""
+    return next_period(rollup.start, rollup.granularity) - timedelta(days=1)
+
+
+def utc_dates(from_ms: int, to_ms: int) -> list[str]:
+    """The UTC dates of the instants from `from_ms` to `to_ms`, both ends included."""
+    first, last = from_ms // DAY_MS, to_ms // DAY_MS
+    return [(date(1970, 1, 1) + timedelta(days=number)).isoformat() for number in range(first, last + 1)]
+
+
+def open_parquet(connection: Connection, storage: Storage, paths: Sequence[str], name: str) -> None:
+    """Make the view `name` of these files, which all have the same columns."""
+    locations = [storage.location(path) for path in paths]
+    if storage.remote:
+        connection.register(name, ds.dataset(locations, format="parquet", filesystem=storage.filesystem))
+        return
+    literals = ", ".join("'" + location.replace("'", "''") + "'" for location in locations)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet([{literals}], hive_partitioning = false)"
+    )
+
+
+def _times(waiting: pa.Table | None) -> Any:
+    if waiting is None or waiting.num_rows == 0:
+        return np.empty(0, np.int64)
+    return np.sort(waiting["event_time"].to_numpy())
+
+
+def _between(times: Any, first: int, last: int) -> bool:
+    return bool(np.searchsorted(times, first) < np.searchsorted(times, last, side="right"))

@@ -1,0 +1,244 @@
+"""History gives the same numbers from rollups as from events, whatever comes late."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import duckdb
+import pytest
+
+from pistats.identity import bucket_of
+from pistats.mongo.indexes import Database
+from pistats.reports.history import GRANULARITIES, METRICS, HistoryQuery
+from pistats.reports.history_answer import HistoryAnswer
+from pistats.warehouse.archive import Archive
+from pistats.warehouse.engine import QueryEngine
+from pistats.warehouse.manifest import Manifest
+from pistats.warehouse.measures import DIMENSIONS
+from pistats.warehouse.periods import SiteDays
+from pistats.warehouse.rollup import Rollups, add_up, count_in_a_loop, units_of
+from pistats.warehouse.rollup_files import RollupStore
+from pistats.warehouse.source import EventSource
+from pistats.warehouse.storage import Storage
+from tests.plain_history import Event, history
+from tests.table_events import SITE, a_site, an_event
+from tests.warehouse_events import chunk_document
+
+FIRST = date(2026, 10, 19)
+"""A Monday; clocks in Berlin go back on the 25th."""
+NOW = int(datetime(2026, 11, 4, 15, tzinfo=UTC).timestamp() * 1000)
+DAY_MS = 86_400_000
+BERLIN = a_site("Europe/Berlin")
+
+
+def some_events(count: int, seed: int, first: int = 0, days: tuple[int, int] = (0, 16)) -> list[Event]:
+    """Random events; many shortly before and after midnight."""
+    rng = random.Random(seed)
+    start = int(datetime(2026, 10, 19, tzinfo=UTC).timestamp() * 1000)
+    found = []
+    for number in range(first, first + count):
+        day = rng.randrange(*days)
+        time = start + day * DAY_MS + rng.choice((rng.randrange(DAY_MS), rng.randrange(-90, 90) * 60_000))
+        time = min(time, NOW - 1)
+        arrives = rng.random() < 0.3
+        found.append(
+            an_event(
+                number,
+                event_time=time,
+                received_time=NOW,
+                visitor_id=f"v{rng.randrange(25)}",
+                name=rng.choice(("page_view", "page_view", "page_view", "engagement", "buy")),
+                path=rng.choice(("/", "/a", "/b'; --", None)),
+                channel=rng.choice(("Direct", "Search")) if arrives else None,
+                source=rng.choice(("google", None)) if arrives else None,
+                campaign=rng.choice(("c1", None)) if arrives else None,
+                country=rng.choice(("IN", "US", None)),
+                device=rng.choice(("mobile", "desktop")),
+                browser=rng.choice(("Chrome", None)),
+                os=rng.choice(("Android", "Linux")),
+                language=rng.choice(("en", "hi", None)),
+                is_bot=rng.random() < 0.1,
+                properties={"engaged_ms": 1_000},
+            )
+        )
+    return found
+
+
+@pytest.fixture
+def engine() -> Iterator[QueryEngine]:
+    engine = QueryEngine(threads=1, niceness=0)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def rollups(group: Database, source: EventSource, root: str) -> Rollups:
+    return Rollups(RollupStore(group), source, Storage(root), "live", "run", lambda: NOW)
+
+
+async def archived(group: Database, new_archive: Callable[..., Archive], events: list[Event]) -> None:
+    await group["chunks"].insert_one(chunk_document(sorted(events, key=lambda one: one["offset"])))
+    await new_archive().run(lambda _: None)
+
+
+QUESTIONS: list[dict[str, Any]] = [
+    *({"by": ("time",), "granularity": granularity, "metrics": METRICS} for granularity in GRANULARITIES),
+    *({"by": ("event", "time"), "granularity": granularity, "metrics": METRICS} for granularity in ("hour", "week")),
+    *({"by": (by,), "metrics": METRICS} for by in ("page", "exit_page", "source", "language")),
+    {"by": ("page",), "metrics": ("views", "sessions")},
+    {"by": (), "metrics": METRICS},
+]
+RANGES = (
+    (FIRST, FIRST + timedelta(days=16)),
+    (date(2026, 10, 1), date(2026, 10, 31)),
+    (date(2026, 10, 19), date(2026, 10, 25)),
+    (date(2026, 10, 24), date(2026, 10, 24)),
+)
+
+
+async def assert_same_both_ways(plain: HistoryAnswer, quick: HistoryAnswer, ranges: Any = RANGES) -> None:
+    for question, (from_date, to_date) in product(QUESTIONS, ranges):
+        query = HistoryQuery(from_date=from_date, to_date=to_date, **question)
+        expected, found = await plain.of(BERLIN, query), await quick.of(BERLIN, query)
+        assert found.totals == pytest.approx(expected.totals), query
+        assert [row[: len(query.by)] for row in found.rows] == [row[: len(query.by)] for row in expected.rows]
+        for one, other in zip(found.rows, expected.rows, strict=True):
+            assert one[len(query.by) :] == pytest.approx(other[len(query.by) :]), query
+
+
+async def test_the_same_numbers_from_rollups_as_from_events(
+    group: Database,
+    source: EventSource,
+    root: str,
+    engine: QueryEngine,
+    rollups: Rollups,
+    new_archive: Callable[..., Archive],
+) -> None:
+    store = RollupStore(group)
+    plain = HistoryAnswer(source, engine, lambda: NOW)
+    quick = HistoryAnswer(source, engine, lambda: NOW, store, Storage(root))
+    events = some_events(1_500, seed=1)
+    await archived(group, new_archive, events)
+
+    written = await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+
+    days = await store.find(SITE, "day", FIRST, FIRST + timedelta(days=20))
+    assert set(days) >= {FIRST + timedelta(days=number) for number in range(1, 16)}
+    assert len(await store.find(SITE, "month", date(2026, 10, 1), FIRST)) == 1
+    assert written > 18
+    await assert_same_both_ways(plain, quick)
+    assert await rollups.run(BERLIN, await rollups.days_to_count(BERLIN)) == 0, "a second run changes nothing"
+
+    # Late events, still waiting: some join sessions across midnight.
+    late = some_events(40, seed=2, first=2_000, days=(3, 6))
+    await group["chunks"].insert_one(chunk_document(late))
+    await assert_same_both_ways(plain, quick, RANGES[:1])
+
+    # And archived, with the rollups not yet made again.
+    await new_archive().run(lambda _: None)
+    await assert_same_both_ways(plain, quick, RANGES[:1])
+
+    assert await rollups.run(BERLIN, await rollups.days_to_count(BERLIN)) > 0
+    await assert_same_both_ways(plain, quick, RANGES[:1])
+    everything = [*events, *late]
+    month = history(everything, "Europe/Berlin", "2026-10-01", "2026-10-31", ("page",))
+    query = HistoryQuery(
+        from_date=date(2026, 10, 1),
+        to_date=date(2026, 10, 31),
+        by=("page",),
+        granularity="month",
+        metrics=("visitors",),
+    )
+    assert {row[0]: row[1] for row in (await quick.of(BERLIN, query)).rows} == {
+        key[0]: values["visitors"] for key, values in month.items() if values["events"]
+    }
+
+
+async def test_a_month_by_page_reads_no_event(
+    group: Database,
+    source: EventSource,
+    root: str,
+    engine: QueryEngine,
+    rollups: Rollups,
+    new_archive: Callable[..., Archive],
+) -> None:
+    await archived(group, new_archive, some_events(300, seed=3))
+    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+    quick = HistoryAnswer(source, engine, lambda: NOW, RollupStore(group), Storage(root))
+    query = HistoryQuery(
+        from_date=date(2026, 10, 1), to_date=date(2026, 10, 31), by=("page",), granularity="month", metrics=METRICS
+    )
+    expected = await quick.of(BERLIN, query)
+
+    Storage(root).delete_folder("live")
+
+    assert await quick.of(BERLIN, query) == expected
+    daily = HistoryQuery(from_date=date(2026, 10, 20), to_date=date(2026, 10, 30), by=("time",), metrics=METRICS)
+    assert (await quick.of(BERLIN, daily)).totals["visitors"] == 25
+
+
+async def test_marks_go_when_their_days_are_counted_and_stay_when_they_were_made_again(
+    group: Database, rollups: Rollups, new_archive: Callable[..., Archive]
+) -> None:
+    store = RollupStore(group)
+    await archived(group, new_archive, some_events(300, seed=4))
+    before = await store.marks(SITE)
+
+    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+
+    kept = await store.marks(SITE)
+    assert set(before) - set(kept) >= {"2026-10-20", "2026-10-30"}
+    assert kept.keys() >= {"2026-11-03"}, "its day's neighbours are not over yet"
+    await store.clear(SITE, dict.fromkeys(kept, "another version"))
+    assert await store.marks(SITE) == kept
+
+
+async def test_parts_of_a_period_add_up(
+    group: Database, source: EventSource, new_archive: Callable[..., Archive]
+) -> None:
+    await archived(group, new_archive, some_events(400, seed=5))
+    days = SiteDays("Europe/Berlin", FIRST, FIRST + timedelta(days=9))
+    events = await source.events(SITE, days.from_ms - DAY_MS, days.to_ms + DAY_MS)
+    [unit] = units_of(events, days, ("hour", "day"))
+
+    # In a thread: the connection to MongoDB wants to be looked after meanwhile.
+    whole = add_up(await asyncio.to_thread(count_in_a_loop, [unit]))
+    units = [replace(unit, buckets=(low, low + 7)) for low in range(0, 64, 8)]
+    parts = add_up(await asyncio.to_thread(count_in_a_loop, units))
+
+    assert parts.sums.equals(whole.sums)
+    assert parts.visitors.equals(whole.visitors)
+    assert parts.last_end == whole.last_end
+    with duckdb.connect() as connection:
+        connection.register("sums", whole.sums)
+        dimensions = connection.execute("SELECT DISTINCT dimension FROM sums").fetchall()
+    assert {one for (one,) in dimensions} == {"", *DIMENSIONS}
+    assert whole.visitors.to_pylist()[0]["bucket"] == bucket_of(SITE, whole.visitors.to_pylist()[0]["visitor_id"])
+
+
+async def test_a_rollup_outlives_its_events(
+    group: Database,
+    source: EventSource,
+    root: str,
+    engine: QueryEngine,
+    rollups: Rollups,
+    new_archive: Callable[..., Archive],
+) -> None:
+    await archived(group, new_archive, some_events(300, seed=6))
+    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+    quick = HistoryAnswer(source, engine, lambda: NOW, RollupStore(group), Storage(root))
+    query = HistoryQuery(from_date=FIRST + timedelta(days=1), to_date=FIRST + timedelta(days=4), metrics=METRICS)
+    before = await quick.of(BERLIN, query)
+
+    await group["files"].delete_many({"date": {"$lte": "2026-10-26"}})
+    async with group.client.start_session() as session, await session.start_transaction():
+        await Manifest(group).mark_dirty([(SITE, "2026-10-21")], session)
+    oldest = FIRST + timedelta(days=10)
+    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN), oldest=oldest)
+
+    assert before.totals["events"] > 50
+    assert await quick.of(BERLIN, query) == before
