@@ -11,6 +11,9 @@ T = TypeVar("T")
 FRESH_MS = 10_000
 """How old an answer may be: each one says through when it is complete, and a page asks for the same several times."""
 
+KEEP_TIMES = 10
+"""An answer that took long is kept this many times as long: asking again takes at most a tenth of the machine."""
+
 MAX_ANSWERS = 200
 """A page has six; an answer has some 50 kB."""
 
@@ -22,12 +25,16 @@ class Answers:
         self._clock = clock
         self._fresh_ms = fresh_ms
         self._asked: dict[Hashable, tuple[int, asyncio.Task[Any]]] = {}
+        self._took_ms: dict[Hashable, int] = {}
 
     async def get(
         self, question: Hashable, ask: Callable[[], Coroutine[Any, Any, T]], fresh_ms: int | None = None
     ) -> T:
-        """What `ask` gives, or gave less than `fresh_ms` ago. An error goes to all who wait, and is forgotten."""
-        now, keep = self._clock(), self._fresh_ms if fresh_ms is None else fresh_ms
+        """What `ask` gives, or gave less than `fresh_ms` ago; 0: now. An error goes to all who wait, then away."""
+        now = self._clock()
+        keep = self._fresh_ms if fresh_ms is None else fresh_ms
+        if keep:
+            keep = max(keep, KEEP_TIMES * self._took_ms.get(question, 0))
         known = self._asked.get(question)
         if known is None or (now - known[0] >= keep and known[1].done()):
             known = (now, asyncio.create_task(ask()))
@@ -40,12 +47,17 @@ class Answers:
         self._asked.pop(question, None)
         self._asked[question] = asked
         while len(self._asked) > MAX_ANSWERS:
-            del self._asked[next(iter(self._asked))]
-        asked[1].add_done_callback(lambda task: self._forget_failed(question, task))
+            oldest = next(iter(self._asked))
+            del self._asked[oldest]
+            self._took_ms.pop(oldest, None)
+        asked[1].add_done_callback(lambda task: self._answered(question, asked[0], task))
 
-    def _forget_failed(self, question: Hashable, task: asyncio.Task[Any]) -> None:
+    def _answered(self, question: Hashable, since: int, task: asyncio.Task[Any]) -> None:
         known = self._asked.get(question)
-        if known is not None and known[1] is task and (task.cancelled() or task.exception() is not None):
+        if known is None or known[1] is not task:
+            return
+        self._took_ms[question] = self._clock() - since
+        if task.cancelled() or task.exception() is not None:
             del self._asked[question]
 
 

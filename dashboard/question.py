@@ -110,7 +110,7 @@ def say_error(message: str) -> None:
 
 def pick_days(now: datetime) -> periods.Days:
     """Draws the period picker; gives the chosen days. They live in the address and go along to every page."""
-    chosen = query_state.choose("Period", periods.PERIODS, "period", periods.DEFAULT)
+    chosen = query_state.choose("Period", periods.PERIODS, "period", periods.DEFAULT, wrap=True)
     days = periods.days_of(chosen, now.date(), query_state.value("from"), query_state.value("to"))
     if chosen == periods.CUSTOM:
         _pick_custom(days, now)

@@ -1,4 +1,4 @@
-"""What may be done with a visitor: everything about it in a file."""
+"""What may be done with a visitor: everything about it in a file, or nothing of it left."""
 
 from datetime import datetime
 
@@ -6,8 +6,10 @@ import orjson
 import streamlit as st
 
 from dashboard.question import Asker
+from dashboard.services import services
 from pistats.reports.events import MAX_EVENTS, EventsQuery
 from pistats.reports.visitor import VisitorReport
+from pistats.warehouse.erase import request_erasure
 
 MAX_PAGES = 20
 """200,000 events: no person has more, and a file of it is some 200 MB."""
@@ -43,3 +45,27 @@ def events_of(asked: Asker, report: VisitorReport) -> bytes:
         if cursor is None:
             break
     return b"".join(line + b"\n" for line in lines)
+
+
+def erase_button(asked: Asker, visitor_id: str) -> None:
+    """For admins: asks once more, then erases."""
+    if asked.can_edit and st.button("Erase", icon=":material/delete:", key="visitor_erase", help="Leave no trace"):
+        _confirm(asked, visitor_id)
+
+
+@st.dialog("Erase this visitor?")
+def _confirm(asked: Asker, visitor_id: str) -> None:
+    st.text(visitor_id)
+    st.write(
+        "Nobody sees this visitor from now on, and every event goes from the live data and the files within minutes. "
+        "History is counted again without them. This cannot be undone."
+    )
+    if st.button("Erase", type="primary", key="visitor_erase_confirmed"):
+        erase(asked, visitor_id)
+        st.rerun()
+
+
+def erase(asked: Asker, visitor_id: str) -> None:
+    """Hides the visitor at once and has everything removed. What arrives later is a new visitor with an old id."""
+    if asked.can_edit:
+        services().run(request_erasure(services().system, asked.site.name, visitor_id))

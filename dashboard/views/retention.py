@@ -13,6 +13,7 @@ from dashboard.first_draw import shape_first
 from dashboard.people_element import cell_people_data, show_people
 from dashboard.question import Asker, asker, guarded, say_complete
 from pistats.reports.retention import RetentionQuery
+from pistats.reports.retention_cells import is_counted
 from pistats.reports.retention_visitors import CellQuery
 
 KEY = "retention_grid"
@@ -24,7 +25,7 @@ LENGTHS = {"day": (7, 14, 30), "week": (6, 12, 26), "month": (6, 12, 24)}
 MODES = {"first": "First", "recurring": "Recurring"}
 RETURNS = {"on": "On", "on_or_after": "On or after"}
 
-REFRESH_S = 5
+REFRESH_S = 2
 """The grid asks again this often. Nothing moves when nothing changed."""
 
 
@@ -87,7 +88,9 @@ def _grid(asked: Asker, query: RetentionQuery) -> None:
     picked = f"{chosen[0]}.{chosen[1]}" if chosen else ""
 
     def draw() -> Any:
-        report = asked.answer("retention", query, fresh_ms=REFRESH_S * 1000 - 1000)
+        # Cells that move with every commit answer the plain question; for any other, events are counted.
+        counted = "retention_now" if is_counted(query) else "retention"
+        report = asked.answer(counted, query, fresh_ms=REFRESH_S * 500)
         said = COHORTS.show(
             KEY,
             cohorts_data(query, report, picked, clicks=asked.can_see_people),

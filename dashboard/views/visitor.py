@@ -1,4 +1,4 @@
-"""Visitor: everything that one visitor did, to look at and to export."""
+"""Visitor: everything that one visitor did, to look at, to export and to erase."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from dashboard.people_element import people_data, person, show_people
 from dashboard.question import Asker, asker, guarded, say_complete
 from dashboard.services import services
 from dashboard.timeline_element import TIMELINE, timeline_data
-from dashboard.visitor_actions import export_button
+from dashboard.visitor_actions import erase_button, export_button
 
 KEY = "visitor_timeline"
 MAX_ID_CHARS = 128
@@ -41,12 +41,13 @@ def show() -> None:
 
 
 def _visitor(asked: Asker, visitor_id: str, freshness: Any, actions: Any) -> None:
-    report = asked.answer("visitor", visitor_id)
+    report = asked.answer("visitor", visitor_id, fresh_ms=0)
     with freshness:
         say_complete(report.complete_through, asked)
     if report.totals.first_time is not None:
         with actions:
             export_button(asked, report)
+            erase_button(asked, visitor_id)
     TIMELINE.show(KEY, timeline_data(report, asked.timezone))
 
 

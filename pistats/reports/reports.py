@@ -11,6 +11,7 @@ from pistats.reports.history import HistoryQuery, HistoryReport
 from pistats.reports.history_answer import HistoryAnswer
 from pistats.reports.properties import PropertiesAnswer, PropertyQuery, PropertyReport
 from pistats.reports.retention import RetentionAnswer, RetentionQuery, RetentionReport
+from pistats.reports.retention_cells import CellsAnswer
 from pistats.reports.retention_visitors import CellAnswer, CellQuery, CellVisitors
 from pistats.reports.visitor import VisitorAnswer, VisitorReport
 from pistats.sites import Site
@@ -44,6 +45,7 @@ class Reports:
         self._history = HistoryAnswer(source, engine, clock, *rollups)
         self._retention = RetentionAnswer(source, engine, clock)
         self._cell = CellAnswer(source, engine)
+        self._cells = CellsAnswer(source, group, clock)
         self._funnel = FunnelAnswer(source, engine)
         self._events = EventsAnswer(source, engine)
         self._visitor = VisitorAnswer(source, engine, clock)
@@ -56,6 +58,10 @@ class Reports:
     async def retention(self, site: Site, query: RetentionQuery) -> RetentionReport:
         """The cohorts of a range and their returns."""
         return await self._retention.of(site, query)
+
+    async def retention_now(self, site: Site, query: RetentionQuery) -> RetentionReport:
+        """The same from cells that move with every commit; only for what `retention_cells.is_counted` says."""
+        return await self._cells.of(site, query)
 
     async def retention_visitors(self, site: Site, query: CellQuery) -> CellVisitors:
         """Who is in one cell of a retention grid."""

@@ -32,6 +32,22 @@ async def test_the_same_question_at_the_same_time_is_asked_once() -> None:
     assert await answers.get("q", report.ask, fresh_ms=0) == 4
 
 
+async def test_an_answer_that_took_long_is_kept_longer() -> None:
+    report, now = Report(), [0]
+    answers = Answers(lambda: now[0], fresh_ms=100)
+
+    async def slow() -> int:
+        now[0] += 50
+        return await report.ask()
+
+    assert await answers.get("q", slow) == 1
+    await asyncio.sleep(0)
+    now[0] = 499
+    assert await answers.get("q", slow) == 1
+    now[0] = 500
+    assert await answers.get("q", slow) == 2
+
+
 async def test_an_error_is_raised_to_all_who_wait_and_then_forgotten() -> None:
     report = Report()
     answers = Answers(lambda: 0)
