@@ -17,6 +17,7 @@ from pistats.mongo.client import Document, connect
 from pistats.settings import Settings
 from pistats.sites import SiteStore
 from serve_app.query import events, funnel, history, ledger, live, retention, visitors
+from serve_app.query.erasures import Erasures
 from serve_app.query.guard import Guard
 from serve_app.query.live_numbers import LiveNumbers, NewView
 from serve_app.query.parts import Parts
@@ -51,10 +52,12 @@ def build_query_app(settings: Settings, mongodb_uri: str, max_requests: int = MA
         system = client[settings.database()]
         warehouse = Warehouse(settings, client)
         shown = ShownGroup(partial(reader_group, system, settings), partial(_group_parts, client, settings, warehouse))
-        app.state.parts = Parts(settings, SiteStore(system), shown)
+        erasures = Erasures(system, warehouse.eraser)
+        app.state.parts = Parts(settings, SiteStore(system), shown, erasures)
         try:
             yield
         finally:
+            await erasures.close()
             await shown.close()
             warehouse.close()
             await client.close()

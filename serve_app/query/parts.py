@@ -7,6 +7,7 @@ from fastapi import Request
 
 from pistats.settings import Settings
 from pistats.sites import SiteStore
+from serve_app.query.erasures import Erasures
 from serve_app.query.shown_group import ShownGroup
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Parts:
     settings: Settings
     sites: SiteStore
     shown: ShownGroup
+    erasures: Erasures
     streams: int = 0
     """Live streams that are open now."""
 

@@ -199,3 +199,32 @@ class VisitorAnswer(Shape):
     sessions: list[dict[str, Any]]
     complete_through: str | None
     events: list[dict[str, Any]]
+
+
+class ErasureAnswer(Shape):
+    """`events` and `sessions`: what was shown of the visitor until now. `removed`: what was rewritten or deleted.
+
+    `state`: `removed` when nothing is left, else `removing`.
+    """
+
+    visitor_id: str
+    erased_time: str
+    events: int
+    sessions: int
+    removed: dict[str, int]
+    state: str
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "visitor_id": "v1",
+                    "erased_time": "2026-11-24T13:05:07.120Z",
+                    "events": 9,
+                    "sessions": 6,
+                    "removed": {"chunks": 1, "files": 3, "dead_letters": 0, "feeds": 1},
+                    "state": "removed",
+                }
+            ]
+        }
+    )

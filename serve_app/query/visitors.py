@@ -1,4 +1,4 @@
-"""`GET /api/v1/visitors/ID`: everything about one visitor."""
+"""`/api/v1/visitors/ID`: everything about one visitor, to take away or to erase."""
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Request, status
 from starlette.responses import StreamingResponse
 
 from pistats.clock import now_ms
@@ -15,10 +15,10 @@ from pistats.reports.events import MAX_EVENTS, EventsQuery
 from pistats.reports.history import MAX_DAYS
 from pistats.sites import Site
 from serve_app.query.access import ReadableSite
-from serve_app.query.answer import moment
-from serve_app.query.parts import reports_of
+from serve_app.query.answer import JsonAnswer, moment
+from serve_app.query.parts import Parts, reports_of
 from serve_app.query.problem import NOT_FOUND, REPORT_REFUSALS, QueryProblemError, documented
-from serve_app.query.shapes import VisitorAnswer
+from serve_app.query.shapes import ErasureAnswer, VisitorAnswer
 
 FIRST_DAY = date(1970, 1, 1)
 AHEAD = timedelta(days=2)
@@ -53,6 +53,32 @@ async def export_visitor(request: Request, site: ReadableSite, visitor_id: Visit
         "complete_through": moment(report.complete_through),
     }
     return StreamingResponse(_document(head, first, events), media_type="application/json")
+
+
+@router.delete(
+    "/visitors/{visitor_id:path}",
+    summary="Erase one visitor, everywhere",
+    response_model=ErasureAnswer,
+    responses={202: {"model": ErasureAnswer, "description": "Hidden; removal goes on"}, **documented(*REPORT_REFUSALS)},
+)
+async def erase_visitor(request: Request, site: ReadableSite, visitor_id: VisitorId) -> JsonAnswer:
+    """Nothing that was received of the visitor until now is shown any more, from the answer on and for ever. What is
+    stored is removed: at once as far as that goes (200), the rest by the next runs of the archive (202). May be
+    repeated, also to see whether it is complete."""
+    parts: Parts = request.app.state.parts
+    known = (await (await reports_of(request)).visitor(site, visitor_id)).totals
+    erased = await parts.erasures.erase(site.name, visitor_id)
+    return JsonAnswer(
+        {
+            "visitor_id": visitor_id,
+            "erased_time": moment(erased.erased_time),
+            "events": known.events,
+            "sessions": known.sessions,
+            "removed": erased.removed,
+            "state": "removed" if erased.complete else "removing",
+        },
+        status.HTTP_200_OK if erased.complete else status.HTTP_202_ACCEPTED,
+    )
 
 
 async def _every_event(reports: Any, site: Site, visitor_id: str) -> AsyncIterator[tuple[EnrichedEvent, ...]]:

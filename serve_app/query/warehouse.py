@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING
 
 from pymongo import AsyncMongoClient
 
+from pistats.consumer.groups import Groups, reader_group
+from pistats.jobs.job import new_run_id
 from pistats.mongo.client import Document
 from pistats.settings import Settings
 
 if TYPE_CHECKING:
     from pistats.reports.reports import Reports
     from pistats.warehouse.engine import QueryEngine
+    from pistats.warehouse.erase import Eraser
 
 
 class Warehouse:
@@ -32,6 +35,18 @@ class Warehouse:
         root = self._settings.warehouse_root
         shown, system = (self._client[self._settings.database(name)] for name in (group, None))
         return Reports(EventSource(shown, system, root), self._engine, shown, system, root)
+
+    async def eraser(self) -> "Eraser":
+        """Removes erased visitors from every group that is consumed, and from the one that is shown."""
+        from pistats.warehouse.erase import Eraser
+        from pistats.warehouse.storage import Storage
+
+        system = self._client[self._settings.database()]
+        groups = Groups(system, self._settings)
+        names = {group.name for group in await groups.list() if group.state != "dropping"}
+        names.add(await reader_group(system, self._settings))
+        databases = {name: groups.database(name) for name in names}
+        return Eraser(system, databases, Storage(self._settings.warehouse_root), new_run_id("erase"))
 
     def close(self) -> None:
         """Take no more queries."""

@@ -18,6 +18,7 @@ from pistats.local.ports import free_ports
 from pistats.mongo.indexes import ensure_group_indexes, ensure_system_indexes
 from pistats.settings import MongoSettings, Settings
 from pistats.sites import SiteKeys, SiteStore
+from pistats.topology import settle_topology
 from pistats.warehouse.archive import Archive
 from pistats.warehouse.storage import Storage
 from pistats.warehouse.writer import FileWriter
@@ -77,6 +78,7 @@ async def settings(database: Database, tmp_path: Path) -> AsyncIterator[Settings
     """Settings whose system database is this test's own; the group's database is dropped with it."""
     made = Settings(data=tmp_path, mongodb=MongoSettings(database_prefix=database.name))
     await ensure_system_indexes(database)
+    await settle_topology(database, made.stream.partitions)
     await ensure_group_indexes(database.client[made.database(made.consumers.group)], made.live.keep_s)
     yield made
     await database.client.drop_database(made.database(made.consumers.group))

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from pistats.enrich.event import FIELDS
-from tests.contract.query_api.conftest import Answer, Reader
+from tests.contract.query_api.conftest import Answer, Database, Reader
 
 DAYS = {"from": "2026-11-02", "to": "2026-11-04"}
 
@@ -169,3 +169,25 @@ async def test_hostile_names_of_visitors_find_nothing(
 
     assert (events.status, events.body) == (200, b"")
     assert [cohort["size"] for cohort in history.json()["cohorts"]] == [0, 0, 0]
+
+
+async def test_an_erased_visitor_is_nowhere_any_more_and_everybody_else_is(
+    reader: Reader, warehouse: list[dict[str, Any]], group: Database
+) -> None:
+    first = await reader.ask("DELETE", "/v1/visitors/v1")
+    gone = await reader.get("/v1/visitors/v1")
+    counted = await reader.get("/v1/history", metrics="visitors,events", by="", **DAYS)
+    (asked,) = await group["requests"].find().to_list()
+    await group["requests"].delete_many({})  # as the partition's owner does in its commit
+    second = await reader.ask("DELETE", "/v1/visitors/v1")
+    await group["requests"].delete_many({})
+    third = await reader.ask("DELETE", "/v1/visitors/v1")
+
+    found = first.json()
+    assert (first.status, found["state"], found["events"], found["sessions"]) == (202, "removing", 9, 6)
+    assert first.json()["removed"]["chunks"] == 1
+    assert first.json()["removed"]["files"] > 0
+    assert gone.status == 404
+    assert counted.json()["totals"] == {"visitors": 9, "events": len(warehouse) - 3 - 9}
+    assert (asked["kind"], asked["visitor_id"]) == ("erase_visitor", "v1")
+    assert {second.json()["events"], third.json()["events"]} == {0}
