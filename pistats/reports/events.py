@@ -143,8 +143,8 @@ def complete_events(connection: Connection, site: str, table: str) -> list[Enric
         LEFT JOIN marked AS m
           ON NOT e.is_bot AND e.visitor_id = m.visitor_id AND e.event_time = m.event_time AND e.event_id = m.event_id
          AND e."partition" = m."partition" AND e."offset" = m."offset"
-        LEFT JOIN sessions AS s ON m.visitor = s.visitor AND m.run = s.run
-        LEFT JOIN ({first_ids_sql()}) AS f ON m.visitor = f.visitor AND m.run = f.run
+        LEFT JOIN sessions AS s ON m.run = s.run
+        LEFT JOIN ({first_ids_sql()}) AS f ON m.run = f.run
         ORDER BY e.event_time, e."partition", e."offset", e.event_id""",
     )
     return [_completed(site, row) for row in rows.to_pylist()]

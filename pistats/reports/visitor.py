@@ -116,7 +116,7 @@ def _sessions(connection: Connection, site: str, visitor_id: str) -> tuple[Visit
     sql = f"""
         SELECT first_ids, start_time AS start, end_time AS "end", events, views, bounce, duration_ms, engaged_ms,
                entry_page, exit_page, {source_sql("s")} AS source, channel, campaign
-        FROM sessions AS s JOIN ({first_ids_sql()}) USING (visitor, run)
+        FROM sessions AS s JOIN ({first_ids_sql()}) USING (run)
         ORDER BY start_time DESC LIMIT {SESSIONS}"""
     rows = fetch(connection, sql).to_pylist()
     return tuple(VisitorSession(session_id_of(site, visitor_id, row.pop("first_ids")), **row) for row in rows)

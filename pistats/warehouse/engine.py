@@ -81,7 +81,6 @@ class QueryEngine:
         self._config: dict[str, Any] = {
             "memory_limit": f"{self._memory_mb}MB",
             "threads": threads,
-            "preserve_insertion_order": False,
             "temp_directory": "" if spill is None else str(spill),
             "autoinstall_known_extensions": False,
         }

@@ -29,7 +29,7 @@ def events_sql(condition: Condition | None) -> str:
         return f"(SELECT e.* FROM events AS e WHERE {condition.sql})"
     same = " AND ".join(f'e."{key}" = m."{key}"' for key in KEYS)
     return f"""(SELECT e.* FROM events AS e LEFT JOIN marked AS m ON {same}
-                LEFT JOIN sessions AS s ON m.visitor = s.visitor AND m.run = s.run WHERE {condition.sql})"""
+                LEFT JOIN sessions AS s ON m.run = s.run WHERE {condition.sql})"""
 
 
 def parameters_of(*conditions: Condition | None) -> dict[str, object]:

@@ -6,7 +6,7 @@ periods, but for `visitors`, which are distinct within their row's own period. R
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from pistats.enrich.session import PAGE_VIEW
@@ -28,6 +28,9 @@ OWN_DIMENSIONS = {"page": "path", "event": "name", **{name: name for name in FIR
 DIMENSIONS = (*OWN_DIMENSIONS, *SESSION_DIMENSIONS)
 
 Rows = list[tuple[Any, ...]]
+
+FEW_GROUPINGS = 2
+"""For more, events and sessions are joined once, and kept."""
 
 PART_EVENTS = 2_000_000
 """Events that are put into sessions at once: some 500 MB with all dimensions."""
@@ -95,10 +98,11 @@ def measure(
     create_sums(connection, asked.groupings, tables)
     for buckets in parts:
         _prepare(connection, asked, buckets)
-        for table, grouping in zip(tables, asked.groupings, strict=True):
-            if asked.of_events:
-                _add_events(connection, asked, grouping, table)
-            if asked.of_sessions:
+        if asked.of_events:
+            for by, same in groupby(zip(asked.groupings, tables, strict=True), key=lambda pair: pair[0].by):
+                _add_events(connection, asked, by, list(same))
+        if asked.of_sessions:
+            for table, grouping in zip(tables, asked.groupings, strict=True):
                 _add_sessions(connection, asked, grouping, table)
 
 
@@ -149,10 +153,11 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     if condition is None and not of_session:
         connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS FROM {source}")
         return
-    joined = " LEFT JOIN sessions AS s ON e.visitor = s.visitor AND e.run = s.run" if of_session else ""
+    joined = " LEFT JOIN sessions AS s ON e.run = s.run" if of_session else ""
     extra = "".join(f", s.{name} AS session_{name}" for name in of_session)
     if condition is None:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS SELECT e.*{extra} FROM {source}{joined}")
+        kind = "TABLE" if len(asked.groupings) > FEW_GROUPINGS else "VIEW"
+        connection.execute(f"CREATE OR REPLACE TEMP {kind} picked AS SELECT e.*{extra} FROM {source}{joined}")
         return
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE picked AS SELECT e.*{extra} FROM {source}{joined} WHERE {condition.sql}",
@@ -160,17 +165,31 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     )
 
 
-def _add_events(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
-    keys = [_event_key(asked, grouping, name) for name in grouping.by]
-    selected = "".join(f"{sql} AS k{at}, " for at, sql in enumerate(keys))
-    names = "".join(f"k{at}, " for at in range(len(keys)))
-    connection.execute(f"""
-        INSERT INTO {table} BY NAME
-        SELECT {names} count(*) AS visitors, sum(seen_views) AS views, sum(seen) AS events FROM (
-            SELECT {selected} visitor, count(*) AS seen, count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
-            FROM picked WHERE {_within(asked, "event_time")}
-            GROUP BY {names} visitor
-        ) {"GROUP BY " + names.rstrip(", ") if keys else ""}""")
+def _add_events(
+    connection: Connection, asked: Measure, by: tuple[str, ...], tables: list[tuple[Grouping, str]]
+) -> None:
+    """Into every table by these dimensions. The granularity of the first one is the finest, or the only one."""
+    keys = [f"k{at}" for at in range(len(by))]
+    finest, _ = tables[0]
+    selected = [f"{_event_key(asked, finest, name)} AS {key}" for key, name in zip(keys, by, strict=True)]
+    seen = f"""(SELECT {"".join(f"{one}, " for one in selected)} visitor, count(*) AS seen,
+                       count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
+                FROM picked WHERE {_within(asked, "event_time")} GROUP BY ALL)"""
+    if len(tables) > 1:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE seen AS FROM {seen}")
+        seen = "seen"
+    group = f"GROUP BY {', '.join(keys)}" if keys else ""
+    for grouping, table in tables:
+        if grouping is not finest and "time" in by:
+            at = keys[by.index("time")]
+            period = asked.days.period_sql(grouping.granularity, at)
+            seen = f"""(SELECT * REPLACE ({period} AS {at}, sum(seen) AS seen, sum(seen_views) AS seen_views)
+                        FROM seen GROUP BY ALL)"""
+        connection.execute(f"""
+            INSERT INTO {table} BY NAME
+            SELECT {"".join(f"{key}, " for key in keys)} count(*) AS visitors, sum(seen_views) AS views,
+                   sum(seen) AS events
+            FROM {seen} {group}""")
 
 
 def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
@@ -179,9 +198,9 @@ def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, ta
     names = ", ".join(f"k{at}" for at in range(len(keys)))
     source = "sessions AS s"
     if "event" in grouping.by:
-        source += " JOIN (SELECT DISTINCT visitor, run, name FROM picked) AS n USING (visitor, run)"
+        source += " JOIN (SELECT DISTINCT run, name FROM picked) AS n USING (run)"
     elif asked.condition is not None:
-        source += " SEMI JOIN picked USING (visitor, run)"
+        source += " SEMI JOIN picked USING (run)"
     connection.execute(f"""
         INSERT INTO {table} BY NAME
         SELECT {selected} count(*) AS sessions, count(*) FILTER (bounce) AS bounces, sum(duration_ms) AS duration_ms,

@@ -72,12 +72,12 @@ CountUnits = Callable[[Sequence[Unit]], Sequence[Counted]]
 
 def count_unit(unit: Unit, threads: int = 1) -> Counted:
     """The sums of one unit. Reads only, so it may be repeated anywhere."""
-    config: dict[str, Any] = {"threads": threads, "memory_limit": UNIT_MEMORY, "preserve_insertion_order": False}
+    config: dict[str, Any] = {"threads": threads, "memory_limit": UNIT_MEMORY}
     with duckdb.connect(config=config) as connection:
         unit.events.register(connection, "events")
         groupings = [
             Grouping(("time",) if dimension == TOTAL else ("time", dimension), granularity)
-            for granularity, dimension in product(unit.granularities, (TOTAL, *DIMENSIONS))
+            for dimension, granularity in product((TOTAL, *DIMENSIONS), unit.granularities)
         ]
         measure(connection, Measure(unit.days, tuple(groupings)), [unit.buckets])
         return Counted(_sums(connection, groupings), _visitors(connection, unit), _last_end(connection, unit.days))

@@ -32,7 +32,8 @@ FIRST_KNOWN = ("country", "device", "browser", "os", "language")
 ARRIVAL = ("source", "medium", "campaign", "channel")
 
 _KEYS = ("visitor_id", "event_time", "partition", "offset", "name")
-_ORDER = 'PARTITION BY visitor_id ORDER BY event_time, "partition", "offset", event_id'
+_ORDER = 'visitor_id, event_time, "partition", "offset", event_id'
+_SO_FAR = "(ROWS UNBOUNDED PRECEDING)"
 _VIEWED = f"name = '{PAGE_VIEW}'"
 _PASSIVE = ", ".join(f"'{name}'" for name in sorted(PASSIVE))
 
@@ -82,8 +83,8 @@ class SessionPlan:
 def build_sessions(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | None = None) -> None:
     """Make the tables `marked` (events with the numbers of their `visitor` and `run`) and `sessions` from the events.
 
-    A visitor's events until a pause are a run, which is a session: visitor and run are its key in both tables, numbers
-    that mean nothing elsewhere. `buckets`: only visitors of these buckets, both ends included: the results of
+    A visitor's events until a pause are a run, which is a session: its number is the key of both tables, and means
+    nothing elsewhere. `buckets`: only visitors of these buckets, both ends included: the results of
     parts that have all buckets together add up to those of the whole. Replaces what an earlier call made.
     """
     _mark(connection, plan, buckets)
@@ -92,12 +93,12 @@ def build_sessions(connection: Connection, plan: SessionPlan, buckets: tuple[int
 
 
 def first_ids_sql() -> str:
-    """A SELECT of (visitor, run, first_ids): the ids of the events with which each session of `sessions` starts.
+    """A SELECT of (run, first_ids): the ids of the events with which each session of `sessions` starts.
 
     Usually one. `session_id_of` makes the session's id of them.
     """
-    return """SELECT visitor, run, list(event_id) AS first_ids FROM marked JOIN sessions USING (visitor, run)
-              WHERE event_time = start_time GROUP BY visitor, run"""
+    return """SELECT run, list(event_id) AS first_ids FROM marked JOIN sessions USING (run)
+              WHERE event_time = start_time GROUP BY run"""
 
 
 def session_id_of(site: str, visitor_id: str, first_ids: Iterable[str]) -> str:
@@ -113,15 +114,19 @@ def bucket_sql(buckets: tuple[int, int] | None) -> str:
 def _mark(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | None) -> None:
     columns = ", ".join(f'"{column}"' for column in plan.columns())
     engaged = f", {ENGAGED_SQL} AS engaged_ms" if plan.engaged else ""
+    # Sorted once, then numbered row by row: windows without PARTITION BY or ORDER BY stream over the rows as they come,
+    # at half the cost of windows that sort by themselves.
+    connection.execute("SET preserve_insertion_order = true")
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE marked AS
-        SELECT * EXCLUDE (starts, row), coalesce(sum(starts) OVER ({_ORDER} ROWS UNBOUNDED PRECEDING), 0)::BIGINT AS run
+        SELECT * EXCLUDE (other, later), sum(other::INTEGER) OVER {_SO_FAR}::BIGINT AS visitor,
+               sum((other OR later)::INTEGER) OVER {_SO_FAR}::BIGINT AS run
         FROM (
-            SELECT *, first_value(row) OVER ({_ORDER}) AS visitor,
-                   (event_time - lag(event_time) OVER ({_ORDER}) > {GAP_MS})::INTEGER AS starts
+            SELECT *, visitor_id IS DISTINCT FROM lag(visitor_id) OVER () AS other,
+                   coalesce(event_time - lag(event_time) OVER () > {GAP_MS}, true) AS later
             FROM (
-                SELECT {columns}{engaged}, row_number() OVER () AS row
-                FROM {plan.source} WHERE {BOTS_SQL[plan.bots]} AND {bucket_sql(buckets)}
+                SELECT {columns}{engaged} FROM {plan.source} WHERE {BOTS_SQL[plan.bots]} AND {bucket_sql(buckets)}
+                ORDER BY {_ORDER}
             )
         )""")
 
@@ -130,27 +135,24 @@ def _apply_cap(connection: Connection) -> None:
     """Cut runs longer than 24 hours: the next part begins with the first event more than 24 hours after this one's."""
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE long_runs AS
-        SELECT visitor, run FROM marked GROUP BY ALL HAVING max(event_time) - min(event_time) > {CAP_MS}""")
+        SELECT run FROM marked GROUP BY run HAVING max(event_time) - min(event_time) > {CAP_MS}""")
     if not connection.execute("SELECT count(*) FROM long_runs").fetchall()[0][0]:
         return
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE run_parts AS
-        WITH RECURSIVE times AS MATERIALIZED (SELECT visitor, run, event_time FROM marked SEMI JOIN long_runs
-                                              USING (visitor, run)),
+        WITH RECURSIVE times AS MATERIALIZED (SELECT run, event_time FROM marked SEMI JOIN long_runs USING (run)),
         parts AS (
-            SELECT visitor, run, min(event_time) AS start, 0 AS part FROM times GROUP BY visitor, run
+            SELECT run, min(event_time) AS start, 0 AS part FROM times GROUP BY run
             UNION ALL
-            SELECT t.visitor, t.run, min(t.event_time), p.part + 1
-            FROM parts AS p JOIN times AS t ON t.visitor = p.visitor AND t.run = p.run
-                                           AND t.event_time > p.start + {CAP_MS}
-            GROUP BY t.visitor, t.run, p.part
+            SELECT t.run, min(t.event_time), p.part + 1
+            FROM parts AS p JOIN times AS t ON t.run = p.run AND t.event_time > p.start + {CAP_MS}
+            GROUP BY t.run, p.part
         )
         SELECT * FROM parts""")
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE marked AS
         SELECT m.* REPLACE (m.run * {CAP_PARTS} + coalesce(p.part, 0) AS run)
-        FROM marked AS m ASOF LEFT JOIN run_parts AS p
-          ON m.visitor = p.visitor AND m.run = p.run AND m.event_time >= p.start""")
+        FROM marked AS m ASOF LEFT JOIN run_parts AS p ON m.run = p.run AND m.event_time >= p.start""")
 
 
 def _aggregate(connection: Connection, plan: SessionPlan) -> None:
@@ -166,10 +168,10 @@ def _aggregate(connection: Connection, plan: SessionPlan) -> None:
         FROM (
             SELECT *, views = 1 AND NOT interactive AND end_time - start_time < {BOUNCE_MS} AS bounce
             FROM (
-                SELECT visitor, run, min(event_time) AS start_time, max(event_time) AS end_time, count(*) AS events,
+                SELECT run, min(event_time) AS start_time, max(event_time) AS end_time, count(*) AS events,
                        count(*) FILTER ({_VIEWED}) AS views, bool_or(name NOT IN ({_PASSIVE})) AS interactive,
                        {"sum(engaged_ms)" if plan.engaged else "0"}::BIGINT AS engaged_ms
                        {"".join(f", {sql}" for sql in attributes)}
-                FROM marked GROUP BY visitor, run
+                FROM marked GROUP BY run
             )
         )""")
