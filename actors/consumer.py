@@ -7,6 +7,7 @@ import os
 from pymongo.errors import PyMongoError
 
 from actors.logs import log_to_ray
+from actors.metrics import RayRecorder
 from actors.partition_client import PartitionClient
 from pistats.consumer.barrier import Barriers
 from pistats.consumer.groups import Group, Groups
@@ -15,6 +16,7 @@ from pistats.consumer.pool import GroupMember
 from pistats.consumer.transform import Transform
 from pistats.consumer.worker import PartitionConsumer
 from pistats.identity import bucket_of
+from pistats.metrics import STEP_SECONDS, NoRecorder, PartitionMetrics, Recorder
 from pistats.mongo.client import connect
 from pistats.settings import Settings
 from pistats.stream.batch import Fetched
@@ -48,7 +50,10 @@ class ConsumerActor:
         self._topology = TopologyCache(lambda: load_topology(system, newest=True), topology)
         self._partitions: dict[int, PartitionClient] = {}
         danger = Danger(settings.consumers.step_timeout_s, settings.data / "consumers" / f"{name}.txt")
-        self._transform = Transform(geoip_db=settings.geoip_db, danger=danger)
+        self._recorder: Recorder = RayRecorder() if settings.metrics.enabled else NoRecorder()
+        self._transform = Transform(
+            geoip_db=settings.geoip_db, danger=danger, timed=self._timed if settings.metrics.enabled else None
+        )
         self._member = GroupMember(
             name,
             lambda: self._topology.known.actors,
@@ -108,7 +113,11 @@ class ConsumerActor:
             cuts_passed=lambda: barriers.passed,
             system=self._system,
             owner_of=self._owner_of,
+            metrics=PartitionMetrics(self._recorder, self._registered.name, partition),
         )
+
+    def _timed(self, step: str, seconds: float) -> None:
+        self._recorder.record(STEP_SECONDS, seconds, {"step": step})
 
     def _owner_of(self, site: str, visitor_id: str) -> int:
         return self._topology.known.partition_of(bucket_of(site, visitor_id))

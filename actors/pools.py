@@ -61,7 +61,7 @@ class ConsumerPools:
     async def _fill(self, group: Group, topology: Topology) -> None:
         running = dict(self._running(group.name))
         bounds = self._bounds.within(topology.actors)
-        pool = self._sizes.setdefault(group.name, PoolSize(max(len(running), bounds.least), time.monotonic))
+        pool = self._pool(group, max(len(running), bounds.least))
         before = pool.size
         size = pool.look(await self._lag_s(group), bounds)
         if size != before:
@@ -73,6 +73,12 @@ class ConsumerPools:
         for number, actor in running.items():
             if number >= size:
                 self._retire(consumer_name(group.name, number), actor)
+
+    def _pool(self, group: Group, size: int) -> PoolSize:
+        """Its size so far; `size` when this supervisor sees the group for the first time."""
+        if group.name not in self._sizes:
+            self._sizes[group.name] = PoolSize(size, self._settings.consumers.shrink_after_s, time.monotonic)
+        return self._sizes[group.name]
 
     async def _lag_s(self, group: Group) -> float:
         """0 when it cannot be known now: nothing changes without a reason."""

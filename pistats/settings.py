@@ -142,6 +142,9 @@ class ConsumerSettings(Section):
         description="Consumer processes of a group that falls behind: one per core of a small machine. Never more than "
         "there are partitions.",
     )
+    shrink_after_s: float = Field(
+        120.0, gt=0, description="How long a group has to keep up before it gives back a consumer: peaks come in rows."
+    )
     flush_interval_s: float = Field(0.5, gt=0, description='Longest wait from fetch to commit: half of "live".')
     max_batch_events: int = Field(5_000, ge=1, description="Events of one commit and partition.")
     lease_s: float = Field(
@@ -283,6 +286,19 @@ class OidcSettings(Section):
         return bool(self.server_metadata_url and self.client_id and self.client_secret)
 
 
+class MetricsSettings(Section):
+    """Measurements for Prometheus, which Ray exports on every node."""
+
+    enabled: bool = Field(
+        False,
+        description="Measure, and let the Ray of `pistats up` export it: half as much load again of an idle machine. A "
+        "cluster of your own exports by its own settings.",
+    )
+    port: int | None = Field(
+        None, ge=1, le=65535, description="Port of `/metrics` on the machine of `pistats up`. Unset: a free one."
+    )
+
+
 class Settings(BaseSettings):
     """All settings. Frozen: a change needs a restart."""
 
@@ -303,6 +319,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     consumers: ConsumerSettings = ConsumerSettings()
     live: LiveSettings = LiveSettings()
+    metrics: MetricsSettings = MetricsSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     query: QuerySettings = QuerySettings()
     jobs: JobSettings = JobSettings()

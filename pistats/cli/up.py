@@ -44,7 +44,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
     console = Console()
     with runtime.hold(settings.data):
-        head = ray_head(settings.data)
+        head = ray_head(settings.data, settings.metrics)
         os.environ.update(head.environment)
         from pistats.cli.local_system import LocalSystem  # imports Ray, which reads the environment only once
 

@@ -9,8 +9,6 @@ GROW_AFTER_S = 4.0
 """So long without a break: a process takes two seconds to start, and most delays are over by then."""
 SHRINK_LAG_S = 4.0
 """Idle partitions are looked at every two seconds."""
-SHRINK_AFTER_S = 120.0
-"""Two minutes without lag: what grew for a peak waits for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,9 @@ class Bounds:
 class PoolSize:
     """The wanted size of one group's pool. One step at a time, so that the lag has time to tell whether it helped."""
 
-    def __init__(self, size: int, clock: Callable[[], float]) -> None:
-        """`clock`: seconds that never go back."""
+    def __init__(self, size: int, shrink_after_s: float, clock: Callable[[], float]) -> None:
+        """`shrink_after_s`: what grew for a peak waits so long for the next one. `clock`: seconds, never going back."""
+        self._shrink_after_s = shrink_after_s
         self.size = size
         self._clock = clock
         self._behind_since: float | None = None
@@ -48,7 +47,7 @@ class PoolSize:
         self._calm_since = (self._calm_since or now) if lag_s <= SHRINK_LAG_S else None
         if self._behind_since is not None and now - self._behind_since >= GROW_AFTER_S:
             self._step(1, now)
-        elif self._calm_since is not None and now - self._calm_since >= SHRINK_AFTER_S:
+        elif self._calm_since is not None and now - self._calm_since >= self._shrink_after_s:
             self._step(-1, now)
         self.size = max(bounds.least, min(bounds.most, self.size))
         return self.size

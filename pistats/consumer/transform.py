@@ -9,6 +9,7 @@ from pathlib import Path
 from pistats.consumer.poison import Danger
 from pistats.consumer.reader import RecordRange
 from pistats.enrich import EnrichContext, EnrichedEvent, Failure, Reason, enrich_batch
+from pistats.enrich.steps import Timed
 
 Outcome = EnrichedEvent | Failure
 Enrich = Callable[[Sequence[bytes], int, Sequence[int]], list[Outcome]]
@@ -30,11 +31,19 @@ class Transform:
     """Enrichment that nothing gets past: an event that makes it raise is a failure, its neighbours are not."""
 
     def __init__(
-        self, enrich: Enrich | None = None, *, geoip_db: Path | None = None, danger: Danger | None = None
+        self,
+        enrich: Enrich | None = None,
+        *,
+        geoip_db: Path | None = None,
+        danger: Danger | None = None,
+        timed: Timed | None = None,
     ) -> None:
-        """Without `enrich`, our own steps over the standard data, which take half a second to load."""
+        """Without `enrich`, our own steps over the standard data, which take half a second to load.
+
+        `timed` is told how long each step takes.
+        """
         if enrich is None:
-            enrich = partial(enrich_batch, context=EnrichContext.standard(geoip_db))
+            enrich = partial(enrich_batch, context=EnrichContext.standard(geoip_db), timed=timed)
         self._enrich = enrich
         self.danger = danger or Danger()
         """Of this process: who has events in hand, and for how long at most."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from pistats.consumer.reader import IDLE_WAIT_S, Fetch, Hold, PartitionReader, R
 from pistats.consumer.requests import Request
 from pistats.consumer.transform import Transform, Transformed
 from pistats.errors import FencedError, RetryableError
+from pistats.metrics import NoRecorder, PartitionMetrics
 from pistats.settings import ConsumerSettings, LiveSettings
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,7 @@ class PartitionConsumer:
         cuts_passed: Callable[[], int] = lambda: 0,
         system: AsyncDatabase[dict[str, Any]] | None = None,
         owner_of: OwnerOf | None = None,
+        metrics: PartitionMetrics | None = None,
         clock: Clock = now_ms,
     ) -> None:
         """`hold` says which records have to wait for other partitions (`Barriers.held_from`); None: never any.
@@ -99,6 +102,7 @@ class PartitionConsumer:
         self._stopping = asyncio.Event()
         self._danger = transform.danger
         self._suspicion = NO_SUSPICION
+        self._metrics = metrics or PartitionMetrics(NoRecorder(), consumers.group, partition)
         self._duties = Duties(database, partition, transform, owner_of)
         self._range_events = consumers.max_batch_events
         """Halved by every failure, doubled by every commit: what is too much for MongoDB gets smaller."""
@@ -130,6 +134,7 @@ class PartitionConsumer:
             await self._leases.release(lease)
         except FencedError as error:
             log.info("%s", error)
+            self._metrics.fenced()
             self._note(fenced=self._status.fenced + 1, last_error=str(error))
         except Exception as error:
             await self._pause_after(error)
@@ -174,7 +179,14 @@ class PartitionConsumer:
                 offset = records.end_offset
             self._suspicion = self._suspicion.within(reader.end_offset)
             self._note(end_offset=reader.end_offset)
+            self._metrics.lag(self._status.lag_events, self._behind_s(records))
             await self._serve(lease, offset, projection)
+
+    def _behind_s(self, records: RecordRange | None) -> float:
+        """How old the last consumed record is, while others wait behind it."""
+        if records is None or records.caught_up:
+            return 0.0
+        return max(0.0, (self._clock() - records.append_time) / 1000)
 
     async def _suspect(self, lease: Lease) -> None:
         """Take up what the last owner's end gives cause for. One that ended within this process did not die of it."""
@@ -203,6 +215,7 @@ class PartitionConsumer:
             change = await projection.apply(transformed, cuts_passed=self._cuts_passed())
             if noted:
                 await self._leases.renew(lease, fields=HARMLESS)
+        began = time.perf_counter()
         await self._committer.commit(
             Flush(
                 lease=lease,
@@ -218,6 +231,12 @@ class PartitionConsumer:
             )
         )
         projection.committed()
+        self._metrics.flushed(
+            len(records.payloads),
+            time.perf_counter() - began,
+            sum(tally.duplicates for tally in change.ledger.values()),
+            Counter(letter["reason"] for letter in change.documents["dead_letters"]),
+        )
         status = self._status
         self._note(
             offset=records.end_offset,

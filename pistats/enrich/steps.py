@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 from pistats.enrich.bot import BotFilter
 from pistats.enrich.domains import Domains
@@ -116,24 +117,58 @@ STEPS: tuple[tuple[str, Step], ...] = (
 """Every step by name, in order. The name is the `stage` of a dead letter."""
 
 
+TIMED_EVENTS = 4
+"""Of every batch that is timed: enough to tell which step grew slow, and too few to cost anything."""
+
+Timed = Callable[[str, float], None]
+"""(step, seconds) that it took for one event."""
+
+
 def enrich_batch(
-    payloads: Sequence[bytes], partition: int, offsets: Sequence[int], context: EnrichContext
+    payloads: Sequence[bytes],
+    partition: int,
+    offsets: Sequence[int],
+    context: EnrichContext,
+    timed: Timed | None = None,
 ) -> list[EnrichedEvent | Failure]:
     """One outcome per payload, in order; never raises because of an event: that one becomes a `Failure`.
 
-    The same payload at the same place gives the same outcome, so a batch may be enriched again.
+    The same payload at the same place gives the same outcome, so a batch may be enriched again. `timed` is told how
+    long each step took for the first few.
     """
-    return [enrich(payload, partition, offset, context) for payload, offset in zip(payloads, offsets, strict=True)]
+    outcomes: list[EnrichedEvent | Failure] = []
+    first = 0 if timed is None else TIMED_EVENTS
+    if timed is not None:
+        steps = tuple((name, _timed(name, step, timed)) for name, step in STEPS)
+        few = zip(payloads[:first], offsets[:first], strict=True)
+        outcomes = [enrich(payload, partition, offset, context, steps) for payload, offset in few]
+    rest = zip(payloads[first:], offsets[first:], strict=True)
+    return outcomes + [enrich(payload, partition, offset, context) for payload, offset in rest]
 
 
-def enrich(payload: bytes, partition: int, offset: int, context: EnrichContext) -> EnrichedEvent | Failure:
-    """The enriched event of one record, or why there is none."""
+def enrich(
+    payload: bytes,
+    partition: int,
+    offset: int,
+    context: EnrichContext,
+    steps: Sequence[tuple[str, Step]] | None = None,
+) -> EnrichedEvent | Failure:
+    """The enriched event of one record, or why there is none. `steps`: None for `STEPS`."""
     event = open_event(payload, partition, offset)
     if isinstance(event, Failure):
         return event
-    for name, step in STEPS:
+    for name, step in STEPS if steps is None else steps:
         try:
             step(event, context)
         except Exception as error:
             return Failure(name, Reason.STEP_FAILED, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARS])
     return event
+
+
+def _timed(name: str, step: Step, timed: Timed) -> Step:
+    def run(event: EnrichedEvent, context: EnrichContext) -> None:
+        began = perf_counter()
+        step(event, context)
+        timed(name, perf_counter() - began)
+
+    return run

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from pistats.local.ports import free_ports
+from pistats.settings import MetricsSettings
 
 OBJECT_STORE_BYTES = 256_000_000
 """Ray's own default is 30 % of memory. Our objects are batches of a few hundred kilobytes and jobs' small tables."""
@@ -36,9 +37,9 @@ class RayHead:
     token_path: Path
 
 
-def ray_head(data: Path) -> RayHead:
+def ray_head(data: Path, metrics: MetricsSettings = MetricsSettings()) -> RayHead:  # noqa: B008 (frozen)
     """Command and environment for a head node with ports, sockets and a token of its own."""
-    gcs, jobs, agent, metrics, runtime_env = free_ports(5)
+    gcs, jobs, agent, metrics_port, runtime_env = free_ports(5)
     token_path = ray_token(data)
     return RayHead(
         address=f"127.0.0.1:{gcs}",
@@ -51,7 +52,7 @@ def ray_head(data: Path) -> RayHead:
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={jobs}",
             f"--dashboard-agent-listen-port={agent}",
-            f"--metrics-export-port={metrics}",
+            f"--metrics-export-port={metrics.port or metrics_port}",
             f"--runtime-env-agent-port={runtime_env}",
             "--node-ip-address=127.0.0.1",
             "--include-log-monitor=false",
@@ -62,7 +63,7 @@ def ray_head(data: Path) -> RayHead:
         ],
         environment={
             **ray_auth(token_path),
-            **quiet_environment(),
+            **quiet_environment(metrics.enabled),
             **serve_environment(data / "haproxy", ray_directory(data) / "ha"),
             **job_environment(data),
         },
@@ -70,10 +71,13 @@ def ray_head(data: Path) -> RayHead:
     )
 
 
-def quiet_environment() -> Mapping[str, str]:
-    """Without what Ray measures of itself for dashboards that one machine doesn't run: a third of its idle load."""
+def quiet_environment(metrics: bool = False) -> Mapping[str, str]:
+    """Without what Ray measures of itself for dashboards that one machine doesn't run: a third of its idle load.
+
+    `metrics`: somebody collects them, and ours with them.
+    """
     return {
-        "RAY_enable_metrics_collection": "0",
+        **({} if metrics else {"RAY_enable_metrics_collection": "0"}),
         "RAY_event_stats": "0",
         # How often the agent looks at every process of the machine, milliseconds; 5 s by default.
         "REPORTER_UPDATE_INTERVAL_MS": "30000",

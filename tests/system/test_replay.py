@@ -2,14 +2,18 @@
 
 import hashlib
 import itertools
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
+import psutil
 import pytest
 from pymongo import MongoClient
 
 from pistats.live.bucket import MinuteBucket
+from pistats.local.ports import free_ports
+from pistats.metrics import METRICS
 from tests.running_system import RunningSystem, new_system, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -17,12 +21,17 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 SITE = "replayed"
 VISITORS, EVENTS = 60, 1_500
 PLAIN = ("ledger", "retention")
+(METRICS_PORT,) = free_ports(1)
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """A system of its own: groups come and go in it, and its readers are switched."""
     own = new_system(tmp_path_factory.mktemp("replay"), "--no-dashboard")
+    own.data.mkdir(mode=0o700)
+    (own.data / "pistats.toml").write_text(
+        f"[metrics]\nenabled = true\nport = {METRICS_PORT}\n[consumers]\nshrink_after_s = 8\n"
+    )
     try:
         own.start()
         yield own
@@ -176,3 +185,32 @@ def make_dead_letter(group: Any, record: dict[str, Any], detail: str) -> dict[st
     }
     group["dead_letters"].insert_one(letter)
     return letter
+
+
+def test_a_pool_grows_while_it_is_behind_and_shrinks_when_it_has_kept_up(own: RunningSystem) -> None:
+    key = own.site(SITE)["write_key"]
+    own.wait_until_consumed()
+    (consumer,) = wait_for(lambda: only(own.processes("ray::ConsumerActor")), 60, "a pool of one")
+    consumer.suspend()
+    try:
+        own.send(key, {"event_id": "waiting", "name": "click", "visitor_id": "vw"})
+        wait_for(lambda: len(own.processes("ray::ConsumerActor")) == 2, 60, "a second consumer")
+    finally:
+        consumer.resume()
+    own.wait_until_consumed()
+    wait_for(lambda: len(own.processes("ray::ConsumerActor")) == 1, 60, "a pool of one again")
+    own.wait_until_consumed()
+
+
+def only(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return processes if len(processes) == 1 else []
+
+
+def test_every_measurement_that_happened_is_exported(own: RunningSystem) -> None:
+    def missing() -> set[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=10) as response:
+            text = response.read().decode()
+        return {metric.name for metric in METRICS if f"ray_{metric.name}" not in text}
+
+    rare = {"pistats_dead_letters_total", "pistats_duplicates_total", "pistats_fenced_total"}
+    wait_for(lambda: missing() <= rare, 60, "the metrics")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from pistats.consumer.scaling import GROW_AFTER_S, SHRINK_AFTER_S, Bounds, PoolSize
+from pistats.consumer.scaling import GROW_AFTER_S, Bounds, PoolSize
 
 LOOK_S = 2.0
+SHRINK_AFTER_S = 120.0
 
 
 class Scene:
@@ -13,7 +14,7 @@ class Scene:
     def __init__(self, size: int = 1, bounds: Bounds = Bounds(1, 4)) -> None:  # noqa: B008
         self.now = 1_000.0
         self.bounds = bounds
-        self.pool = PoolSize(size, lambda: self.now)
+        self.pool = PoolSize(size, SHRINK_AFTER_S, lambda: self.now)
 
     def lag(self, lag_s: float, seconds: float) -> list[int]:
         """The sizes over so many seconds of this lag, without repetitions."""
