@@ -26,6 +26,7 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from pistats.clock import Clock, now_ms
+from pistats.consumer.requests import Requests, erase_visitor
 from pistats.errors import RetryableError
 from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
@@ -145,22 +146,8 @@ class Eraser:
         erasure = {**_id_of(tombstone), "erased_time": tombstone.erased_time, "asked": {"$ne": name}}
         noted = await self._system["erasures"].update_one(erasure, {"$push": {"asked": name}}, session=session)
         if noted.modified_count:
-            await group["requests"].update_one(
-                {"_id": f"erase:{partition}:{tombstone.site}:{tombstone.visitor_id}"},
-                {
-                    "$setOnInsert": {
-                        "partition": partition,
-                        "kind": "erase_visitor",
-                        "site": tombstone.site,
-                        "visitor_id": tombstone.visitor_id,
-                        "created_at": datetime.fromtimestamp(self._clock() / 1000, UTC),
-                        "position": 0,
-                        "tries": 0,
-                    }
-                },
-                upsert=True,
-                session=session,
-            )
+            request = erase_visitor(partition, tombstone.site, tombstone.visitor_id)
+            await Requests(group, self._clock).add([request], session)
 
     async def _from_chunks(self, group: Database, site: str, tombstones: Sequence[Tombstone]) -> int:
         """Rewrite the chunks that hold one of these visitors. How many."""
