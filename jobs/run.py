@@ -28,12 +28,12 @@ HELPERS = (("datasets_stats_actor", "_dataset_stats_actor"), ("AutoscalingCoordi
 """Name and Ray namespace of what Ray Data (2.60) starts and doesn't stop."""
 
 
-def run(name: str, work: Work, *, options: Sequence[str] = (), reads_files: bool = False) -> None:
+def run(name: str, work: Work, *, options: Sequence[str] = (), reads_files: bool = False, once: bool = False) -> None:
     """Do the work and end the process: 0 when it is done, 1 when it failed, 2 for wrong usage.
 
     `work` runs once for each consumer group, as a coroutine; it may call Ray, which is connected. Its results are
     recorded in `job_runs` under the run's id, and printed. `options`: further words of the command line that this job
-    knows, as `--verify`; they come in `arguments.options`.
+    knows, as `--verify`; they come in `arguments.options`. `once`: not for each group, but once for all of them.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     arguments = parse_arguments(name, sys.argv[1:], options=options, reads_files=reads_files)
@@ -43,7 +43,7 @@ def run(name: str, work: Work, *, options: Sequence[str] = (), reads_files: bool
         run_id = arguments.run_id or _submission_id() or new_run_id(name)
         join_cluster(settings)
         try:
-            results = carry_out(name, work, arguments, run_id, settings, mongodb_uri)
+            results = carry_out(name, work, arguments, run_id, settings, mongodb_uri, once=once)
         finally:
             dismiss_helpers(settings, mongodb_uri)
     except PistatsError as error:

@@ -13,6 +13,7 @@ from pistats.cli.dead_letters import dead_letter_commands
 from pistats.cli.deploy import deploy
 from pistats.cli.doctor import doctor
 from pistats.cli.group import group_commands
+from pistats.cli.import_ import import_
 from pistats.cli.job import job_commands
 from pistats.cli.replay import replay
 from pistats.cli.reset_password import reset_password
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 for command in (up, deploy, status, doctor, send, simulate, replay, reset_password):
     app.command()(command)
+app.command("import")(import_)
 app.add_typer(site_commands, name="site")
 app.add_typer(stream_commands, name="stream")
 app.add_typer(group_commands, name="group")

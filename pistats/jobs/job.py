@@ -60,9 +60,18 @@ def new_run_id(name: str) -> str:
 
 
 def carry_out(
-    name: str, work: Work, arguments: JobArguments, run_id: str, settings: Settings, mongodb_uri: str
+    name: str,
+    work: Work,
+    arguments: JobArguments,
+    run_id: str,
+    settings: Settings,
+    mongodb_uri: str,
+    *,
+    once: bool = False,
 ) -> Mapping[str, Any]:
     """Do the work for every group that is asked for, and record how it went. The results by group.
+
+    `once`: the work minds all groups itself, and is done for the first one only.
 
     Raises what the work raised, after it is recorded; the groups behind it are left for the next run.
     """
@@ -73,7 +82,7 @@ def carry_out(
     progress = Progress(say=say)
     with connect_blocking(mongodb_uri) as client:
         recorder = Recorder(progress, client[settings.database()][RUNS], run_id)
-        return asyncio.run(_carry_out(name, work, arguments, run_id, settings, mongodb_uri, progress, recorder))
+        return asyncio.run(_carry_out(name, work, arguments, run_id, settings, mongodb_uri, progress, recorder, once))
 
 
 async def _carry_out(
@@ -85,6 +94,7 @@ async def _carry_out(
     mongodb_uri: str,
     progress: Progress,
     recorder: Recorder,
+    once: bool,
 ) -> Mapping[str, Any]:
     client = connect(mongodb_uri)
     runs = Runs(client[settings.database()])
@@ -92,9 +102,10 @@ async def _carry_out(
         await runs.start(run_id, name, arguments)
         try:
             with recorder:
+                groups = await _groups(client, settings, arguments.group)
                 results = {
                     group: dict(await work(_job(client, arguments, run_id, settings, mongodb_uri, progress, group)))
-                    for group in await _groups(client, settings, arguments.group)
+                    for group in (groups[:1] if once else groups)
                 }
         except BaseException as error:
             await runs.end(run_id, error=f"{type(error).__name__}: {error}")

@@ -50,6 +50,7 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
         database,
         {
             "partitions": [],
+            "imports": [IndexModel([("_id.site", ASCENDING)], name="site")],
             "members": [_expiring("expires_at", MEMBER_KEEP_S)],
             "minutes": [IndexModel([("_id.minute", ASCENDING)], name="minute"), _expiring("updated_at", live_keep_s)],
             "feed": [_expiring("updated_at", live_keep_s)],
