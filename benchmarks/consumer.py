@@ -14,14 +14,18 @@ import pstats
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import bson
 import numpy as np
 import orjson
 
 from pistats.clock import now_ms
+from pistats.consumer.chunks import chunk_documents
 from pistats.consumer.commit import Committer, Flush
 from pistats.consumer.lease import LeaseStore
 from pistats.consumer.reader import PartitionReader
@@ -38,6 +42,10 @@ from pistats.settings import ConsumerSettings, LiveSettings, MongoSettings
 from pistats.simulate.traffic import Traffic
 from pistats.stream.batch import Fetched
 from pistats.stream.frame import FrameTotals, FrameWriter
+from pistats.visitors.calendar import LocalDays
+from pistats.visitors.retention import RetentionCells
+from pistats.visitors.visitors import Visitors
+from pistats.warehouse.chunk import events_to_batch
 
 FRAME_EVENTS = 250
 """What a group commit holds under load: a few requests of 50 events."""
@@ -91,6 +99,7 @@ async def whole(database: Database, log: MemoryLog, consumers: ConsumerSettings)
     """The real loop, from the first record to the last."""
     await ensure_group_indexes(database, 86_400)
     await LeaseStore(database, 30).declare(0)
+    events_to_batch([])  # pyarrow imports pandas when it is first used
     consumer = PartitionConsumer(
         0,
         "benchmark",
@@ -141,60 +150,89 @@ async def steps(database: Database, log: MemoryLog, flush_events: int) -> None:
         for event in events:
             step(event, context)
         watch.lap(f"enrich: {name}")
-    buckets, feed, documents = LiveBuckets(0), LiveFeed(0), list[list[dict[str, Any]]]()
-    for start in range(0, len(events), flush_events):
-        buckets.fold(events[start : start + flush_events])
-    buckets.documents()
-    watch.lap("fold into minutes")
-    for start in range(0, len(events), flush_events):
-        feed.fold(events[start : start + flush_events])
-        documents.append([*feed.documents()])
-    watch.lap("feed")
-    # Folded a second time, so that each flush writes the buckets that it would touch.
-    buckets, minutes = LiveBuckets(0), list[list[dict[str, Any]]]()
-    fold_s = documents_s = 0.0
-    for start in range(0, len(events), flush_events):
-        at = time.process_time()
-        buckets.fold(events[start : start + flush_events])
-        fold_s += time.process_time() - at
-        at = time.process_time()
-        minutes.append(buckets.documents())
-        documents_s += time.process_time() - at
-        buckets.committed()
-    print(f"  {'documents of a flush':<28}{1e6 * documents_s / len(events):8.2f} µs an event")
-    await commits(database, log, minutes, documents, flush_events)
+    await commits(database, log, projected(events, flush_events))
 
 
-async def commits(
-    database: Database,
-    log: MemoryLog,
-    minutes: Sequence[list[dict[str, Any]]],
-    feeds: Sequence[list[dict[str, Any]]],
-    flush_events: int,
-) -> None:
-    """The transactions alone."""
-    leases = LeaseStore(database, 600)
+class Laps:
+    """CPU seconds by the name of what was done."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.process_time()
+
+    def lap(self, name: str) -> None:
+        now = time.process_time()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = time.process_time()
+
+    def show(self, events: int) -> None:
+        for name, seconds in self.seconds.items():
+            print(f"  {name:<28}{1e6 * seconds / events:8.2f} µs an event")
+
+
+def projected(events: Sequence[EnrichedEvent], flush_events: int) -> list[dict[str, list[dict[str, Any]]]]:
+    """What each flush writes, by collection, and what it costs to find that out."""
+    zone = LocalDays(ZoneInfo("Asia/Kolkata"))
+    visitors, cells = Visitors(0, lambda _: zone, keep=20_000), RetentionCells(0)
+    buckets, feed = LiveBuckets(0), LiveFeed(0)
+    now = datetime.fromtimestamp(now_ms() / 1000, UTC)
+    chunk_documents(events[:1], [0], now)  # pyarrow imports pandas when it is first used
+    flushes, laps = [], Laps()
+    for start in range(0, len(events), flush_events):
+        range_ = events[start : start + flush_events]
+        visitors.missing(range_)
+        visitors.fold(range_)
+        laps.lap("visitors: sessions, days")
+        changes = visitors.changes()
+        cells.missing(changes)
+        cells.fold(changes)
+        laps.lap("retention cells")
+        buckets.missing(range_)
+        buckets.fold(range_)
+        laps.lap("fold into minutes")
+        feed.fold(range_)
+        laps.lap("feed")
+        chunks = chunk_documents(range_, [0] * len(range_), now)
+        laps.lap("chunk")
+        flush = {"visitors": visitors.documents(), "retention": cells.documents()}
+        laps.lap("documents: visitors, cells")
+        flush |= {"minutes": buckets.documents(), "feed": feed.documents(), "chunks": chunks}
+        laps.lap("documents: minutes, feed")
+        flushes.append(flush)
+        for view in (visitors, cells, buckets, feed):
+            view.committed()
+        laps.lap("forget what is old")
+    laps.show(len(events))
+    return flushes
+
+
+async def commits(database: Database, log: MemoryLog, flushes: Sequence[dict[str, list[dict[str, Any]]]]) -> None:
+    """The transactions alone: of everything, then of everything but the visitors."""
     await ensure_group_indexes(database, 86_400)
-    await leases.declare(0)
-    lease = await leases.acquire(0, "benchmark")
-    assert lease is not None
-    await leases.renew(lease, fields={"offset": 0})
-    committer, walls = Committer(database, leases, timeout_s=60), []
-    cpu = time.process_time()
-    for number, (minute, feed) in enumerate(zip(minutes, feeds, strict=True)):
-        at = time.perf_counter()
-        first = number * flush_events
-        await committer.commit(
-            Flush(lease, first, min(first + flush_events, log.end), now_ms(), False, {"minutes": minute, "feed": feed})
-        )
-        walls.append(time.perf_counter() - at)
-    cpu = time.process_time() - cpu
-    walls.sort()
-    print(f"  {'commit':<28}{1e6 * cpu / log.end:8.2f} µs an event")
-    print(
-        f"  one commit: {1e3 * walls[len(walls) // 2]:.1f} ms median, {1e3 * walls[-1]:.1f} ms at most, "
-        f"{1e3 * cpu / len(walls):.1f} ms of our CPU; {len(minutes[-1])} buckets"
-    )
+    leases = LeaseStore(database, 600)
+    for partition, left_out in enumerate(("", "visitors", "chunks")):
+        await leases.declare(partition)
+        lease = await leases.acquire(partition, "benchmark")
+        assert lease is not None
+        await leases.renew(lease, fields={"offset": 0})
+        committer, walls = Committer(database, leases, timeout_s=60), []
+        cpu = time.process_time()
+        for number, flush in enumerate(flushes):
+            documents = {name: found for name, found in flush.items() if name not in ("chunks", left_out)}
+            chunks = [] if left_out == "chunks" else flush["chunks"]
+            for chunk in chunks:
+                chunk["_id"]["partition"] = partition
+            at = time.perf_counter()
+            await committer.commit(Flush(lease, number, number + 1, now_ms(), False, documents, chunks))
+            walls.append(time.perf_counter() - at)
+        cpu = time.process_time() - cpu
+        await committer.close()
+        walls.sort()
+        name = f"commit, without {left_out}" if left_out else "commit"
+        print(f"  {name:<28}{1e6 * cpu / log.end:8.2f} µs an event", end="")
+        print(f"   {1e3 * walls[len(walls) // 2]:.1f} ms median, {1e3 * walls[-1]:.1f} ms at most, of one")
+    sizes = {name: sum(map(len, map(bson.encode, found))) // len(found) for name, found in flushes[-1].items() if found}
+    print(f"  bytes of a document: {sizes}; documents of a flush: { {n: len(f) for n, f in flushes[-1].items()} }")
 
 
 async def measure(events: int, rate: float, seed: int, profile: bool) -> None:

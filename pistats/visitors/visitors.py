@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from bson import Binary
-
 from pistats.enrich.event import EnrichedEvent
 from pistats.enrich.session import CAP_MS, GAP_MS, Visit, place, visit_of, visit_to_array
 from pistats.visitors.calendar import QUARTER_MS, LocalDays
@@ -53,14 +51,14 @@ class Visitors:
         self._days_of = days_of
         self._keep = keep
         self._known: dict[VisitorKey, Visitor] = {}  # those needed last are last
-        self._touched: set[VisitorKey] = set()
+        self._touched: dict[VisitorKey, Visitor] = {}
         self._changes: list[RowChange] = []
 
     def missing(self, events: Iterable[EnrichedEvent], asked: Iterable[VisitorKey] = ()) -> list[dict[str, Any]]:
         """The `_id`s of visitors to read before folding these events, and before what is `asked` for."""
         visitors = {(event["site"], event["visitor_id"]) for event in events if not event["is_bot"]}
         visitors.update(asked)
-        return [_id(visitor) for visitor in sorted(visitors - self._known.keys())]
+        return [_id(visitor) for visitor in visitors - self._known.keys()]
 
     def load(self, documents: Iterable[Mapping[str, Any]]) -> None:
         """Takes up stored visitors. One that is in memory already stays as it is."""
@@ -94,22 +92,21 @@ class Visitors:
             visit = _placed(visitor, event, time)
             event["session_id"] = visit.session_id
             event["entry_page"] = visit.entry_page
-            touched.add(key)
+            touched[key] = visitor
 
     def merge(self, site: str, visitor_id: str, first_time: int, days: Iterable[int]) -> None:
         """Add what a backfill knows of a visitor: an earlier first event, more active days. It must be loaded."""
         visitor = self._known.setdefault((site, visitor_id), Visitor())
         self._active(site, visitor, ActiveDays.of(days))
         visitor.first_time = first_time if visitor.first_time is None else min(first_time, visitor.first_time)
-        self._touched.add((site, visitor_id))
+        self._touched[site, visitor_id] = visitor
 
     def erase(self, site: str, visitor_id: str) -> None:
         """Forget a visitor, and take it out of every cell. It must be loaded. Events after it begin a new visitor."""
         visitor = self._known.get((site, visitor_id))
         if visitor is not None:
             self._changes += changes_of(site, visitor.days, None)
-        self._known[site, visitor_id] = Visitor()
-        self._touched.add((site, visitor_id))
+        self._known[site, visitor_id] = self._touched[site, visitor_id] = Visitor()
 
     def _active(self, site: str, visitor: Visitor, days: ActiveDays) -> None:
         before = visitor.days
@@ -125,31 +122,29 @@ class Visitors:
 
     def documents(self) -> list[dict[str, Any]]:
         """A whole document per visitor that was touched since the last `committed`."""
-        documents = []
-        for key in sorted(self._touched):
-            visitor = self._known[key]
-            if visitor.days is not None:
-                documents.append(
-                    {
-                        "_id": _id(key),
-                        "partition": self._partition,
-                        "first_time": visitor.first_time,
-                        "first_day": visitor.days.first_day,
-                        "days": Binary(visitor.days.to_bytes()),
-                        "visits": [visit_to_array(visit) for visit in visitor.visits],
-                    }
-                )
-        return documents
+        partition = self._partition
+        return [
+            {
+                "_id": _id(key),
+                "partition": partition,
+                "first_time": visitor.first_time,
+                "first_day": visitor.days.first_day,
+                "days": visitor.days.to_bytes(),
+                "visits": [visit_to_array(visit) for visit in visitor.visits],
+            }
+            for key, visitor in self._touched.items()
+            if visitor.days is not None
+        ]
 
     def gone(self) -> list[dict[str, Any]]:
         """The `_id`s of visitors that were erased since the last `committed` and have not come back."""
-        return [_id(key) for key in sorted(self._touched) if self._known[key].days is None]
+        return [_id(key) for key, visitor in self._touched.items() if visitor.days is None]
 
     def committed(self) -> None:
         """What was touched is stored: forgets the visitors that were away for longest."""
         known = self._known
-        for key in self._touched:
-            visitor = known.pop(key)
+        for key, visitor in self._touched.items():
+            del known[key]
             if visitor.days is not None:
                 known[key] = visitor
         self._touched.clear()

@@ -5,6 +5,8 @@ would be most of a small chunk. `schema` in its document says which version of `
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -32,19 +34,19 @@ EVENT_SCHEMA = pa.schema([pa.field(name, _TYPES.get(name, pa.string())) for name
 """One column per field of an enriched event, in the order of `FIELDS`. Times are Unix ms UTC; `properties` is a JSON
 object as text; everything may be null. The same columns are in the Parquet files of the warehouse."""
 
+_row = itemgetter(*FIELDS)
+_PROPERTIES = FIELDS.index("properties")
+
 SCHEMAS = {SCHEMA_VERSION: EVENT_SCHEMA}
 """Every version that a stored chunk may have."""
 
 
 def events_to_batch(events: Sequence[EnrichedEvent]) -> pa.RecordBatch:
     """The events as columns of `EVENT_SCHEMA`, in order. Raises pa.ArrowInvalid or OverflowError for a wrong value."""
-    columns = []
-    for field in EVENT_SCHEMA:
-        values = [event[field.name] for event in events]
-        if field.name == "properties":
-            values = [orjson.dumps(value).decode() if value else None for value in values]
-        columns.append(pa.array(values, field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
+    columns: list[Sequence[Any]] = list(zip(*map(_row, events), strict=True)) or [()] * len(FIELDS)
+    columns[_PROPERTIES] = [orjson.dumps(value).decode() if value else None for value in columns[_PROPERTIES]]
+    arrays = [pa.array(values, type_) for values, type_ in zip(columns, EVENT_SCHEMA.types, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=EVENT_SCHEMA)
 
 
 def encode_chunk(batch: pa.RecordBatch) -> bytes:
