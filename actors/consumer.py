@@ -13,6 +13,7 @@ from pistats.consumer.barrier import Barriers
 from pistats.consumer.groups import Group, Groups
 from pistats.consumer.poison import Danger
 from pistats.consumer.pool import GroupMember
+from pistats.consumer.process import prepare_process
 from pistats.consumer.transform import Transform
 from pistats.consumer.worker import PartitionConsumer
 from pistats.identity import bucket_of
@@ -61,6 +62,7 @@ class ConsumerActor:
             lease_s=settings.consumers.lease_s,
             make=self._worker,
         )
+        prepare_process()
         self._topology.start()
         await self._look()
         self._task = asyncio.create_task(self._member.run())

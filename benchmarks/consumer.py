@@ -28,6 +28,7 @@ from pistats.clock import now_ms
 from pistats.consumer.chunks import chunk_documents
 from pistats.consumer.commit import Committer, Flush
 from pistats.consumer.lease import LeaseStore
+from pistats.consumer.process import prepare_process
 from pistats.consumer.reader import PartitionReader
 from pistats.consumer.transform import Transform
 from pistats.consumer.worker import PartitionConsumer
@@ -45,7 +46,6 @@ from pistats.stream.frame import FrameTotals, FrameWriter
 from pistats.visitors.calendar import LocalDays
 from pistats.visitors.retention import RetentionCells
 from pistats.visitors.visitors import Visitors
-from pistats.warehouse.chunk import events_to_batch
 
 FRAME_EVENTS = 250
 """What a group commit holds under load: a few requests of 50 events."""
@@ -99,7 +99,8 @@ async def whole(database: Database, log: MemoryLog, consumers: ConsumerSettings)
     """The real loop, from the first record to the last."""
     await ensure_group_indexes(database, 86_400)
     await LeaseStore(database, 30).declare(0)
-    events_to_batch([])  # pyarrow imports pandas when it is first used
+    transform = Transform()
+    prepare_process()
     consumer = PartitionConsumer(
         0,
         "benchmark",
@@ -107,7 +108,7 @@ async def whole(database: Database, log: MemoryLog, consumers: ConsumerSettings)
         database=database,
         consumers=consumers,
         live=LiveSettings(),
-        transform=Transform(),
+        transform=transform,
     )
     wall, cpu = time.perf_counter(), time.process_time()
     task = asyncio.create_task(consumer.run())
@@ -176,7 +177,6 @@ def projected(events: Sequence[EnrichedEvent], flush_events: int) -> list[dict[s
     visitors, cells = Visitors(0, lambda _: zone, keep=20_000), RetentionCells(0)
     buckets, feed = LiveBuckets(0), LiveFeed(0)
     now = datetime.fromtimestamp(now_ms() / 1000, UTC)
-    chunk_documents(events[:1], [0], now)  # pyarrow imports pandas when it is first used
     flushes, laps = [], Laps()
     for start in range(0, len(events), flush_events):
         range_ = events[start : start + flush_events]

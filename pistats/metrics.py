@@ -47,7 +47,7 @@ BATCH_EVENTS = Metric(
 STEP_SECONDS = Metric(
     "pistats_enrich_step_seconds",
     "histogram",
-    "One step of the enrichment for one event, measured on a few events of every batch.",
+    "One step of the enrichment for one event, on the average of a batch.",
     ("step",),
     (0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_5, 0.005, 0.1, 1.0),
 )

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pistats.enrich import FIELDS, EnrichContext, Failure, Reason, enrich_batch
+from pistats.enrich import FIELDS, STEPS, EnrichContext, Failure, Reason, enrich_batch
 
 RECORD = {
     "site": "news",
@@ -76,3 +76,32 @@ def test_hostile_text_is_never_a_failure(context: EnrichContext, text: str) -> N
     (event,) = enrich_batch([payload(url=text, referrer=text, user_agent=text, language=text)], 0, [0], context)
 
     assert not isinstance(event, Failure)
+
+
+def test_events_that_fail_in_a_step_fail_alone(context: EnrichContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def picky(event: dict[str, Any], _: EnrichContext) -> None:
+        if event["offset"] in (0, 3, 4):
+            raise ValueError(event["offset"])
+
+    def last(event: dict[str, Any], _: EnrichContext) -> None:
+        seen.append(event["offset"])
+
+    monkeypatch.setattr("pistats.enrich.steps.STEPS", (("picky", picky), ("last", last)))
+
+    outcomes = enrich_batch([payload()] * 5, 0, range(5), context)
+
+    failed = [Failure("picky", Reason.STEP_FAILED, f"ValueError: {offset}") for offset in (0, 3, 4)]
+    assert [one for one in outcomes if isinstance(one, Failure)] == failed
+    assert [isinstance(one, Failure) for one in outcomes] == [True, False, False, True, True]
+    assert seen == [1, 2]
+
+
+def test_the_time_of_each_stage_is_told_once_a_batch(context: EnrichContext) -> None:
+    told: list[tuple[str, float]] = []
+
+    enrich_batch([payload(), b"{"], 0, [0, 1], context, lambda stage, seconds: told.append((stage, seconds)))
+
+    assert [stage for stage, _ in told] == ["decode", *(name for name, _ in STEPS)]
+    assert all(0 < seconds < 1 for _, seconds in told)
