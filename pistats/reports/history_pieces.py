@@ -1,10 +1,10 @@
 """Which rollups and which ranges of events answer a history question: each day is in one of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from pistats.reports.history import HistoryQuery
+from pistats.warehouse.activity import runs_of
 from pistats.warehouse.periods import Granularity, SiteDays, next_period, period_start
 from pistats.warehouse.rollup_files import DayState, Rollup, period_holds
 
@@ -82,12 +82,6 @@ def _starts(days: SiteDays, granularity: Granularity) -> list[date]:
     return starts
 
 
-def _runs(timezone: str, days: Sequence[date]) -> tuple[SiteDays, ...]:
+def _runs(timezone: str, days: tuple[date, ...]) -> tuple[SiteDays, ...]:
     """The days as ranges without gaps."""
-    runs: list[tuple[date, date]] = []
-    for day in days:
-        if runs and day == runs[-1][1] + timedelta(days=1):
-            runs[-1] = (runs[-1][0], day)
-        else:
-            runs.append((day, day))
-    return tuple(SiteDays(timezone, first, last) for first, last in runs)
+    return tuple(SiteDays(timezone, first, last) for first, last in runs_of(days))

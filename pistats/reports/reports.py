@@ -43,7 +43,7 @@ class Reports:
         self._clock = clock
         rollups = (RollupStore(group), Storage(root)) if root else ()
         self._history = HistoryAnswer(source, engine, clock, *rollups)
-        self._retention = RetentionAnswer(source, engine, clock)
+        self._retention = RetentionAnswer(source, engine, clock, *rollups)
         self._cell = CellAnswer(source, engine)
         self._cells = CellsAnswer(source, group, clock)
         self._funnel = FunnelAnswer(source, engine)

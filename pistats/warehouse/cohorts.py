@@ -1,12 +1,14 @@
 """Counts visitors by the period of their first event and the periods in which they returned."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pistats.warehouse.condition import Condition
 from pistats.warehouse.engine import Connection
 from pistats.warehouse.filtered import events_sql, parameters_of, prepare_sessions
 from pistats.warehouse.measures import bucket_parts
-from pistats.warehouse.periods import Granularity, SiteDays, WeekStart
+from pistats.warehouse.periods import Granularity, SiteDays, WeekStart, day_period_sql, days_of
 from pistats.warehouse.sessions import bucket_sql
 
 PART_EVENTS = 20_000_000
@@ -32,6 +34,11 @@ class CohortQuestion:
     return_event: str | None = None
     condition: Condition | None = None
 
+    @property
+    def of_any_event(self) -> bool:
+        """True when all that counts is on which days somebody was there."""
+        return self.event is None and self.return_event is None and self.condition is None
+
 
 @dataclass(frozen=True, slots=True)
 class CohortCounts:
@@ -45,14 +52,27 @@ class CohortCounts:
     returned_last: dict[tuple[int, int], int]
 
 
-def count_cohorts(connection: Connection, asked: CohortQuestion) -> CohortCounts:
-    """Counts over the view `events`, which has everything from the first event ever to the end of the range."""
+def count_cohorts(
+    connection: Connection,
+    asked: CohortQuestion,
+    activity: str | None = None,
+    parts: Sequence[tuple[int, int]] | None = None,
+) -> CohortCounts:
+    """Counts over the view `events`, which has everything from the first event ever to the end of the range.
+
+    `activity`: a relation of (bucket, visitor_id, day) that is read instead, for questions about any event.
+    `parts`: ranges of buckets; None: all.
+    """
     prepare_sessions(connection, [asked.condition])
     connection.execute("""
         CREATE OR REPLACE TEMP TABLE cells (cohort BIGINT, period BIGINT, visitors BIGINT, last_visitors BIGINT);
         CREATE OR REPLACE TEMP TABLE sizes (cohort BIGINT, visitors BIGINT)""")
-    for buckets in bucket_parts(connection, PART_EVENTS):
-        _activity(connection, asked, buckets)
+    quick = activity if asked.of_any_event else None
+    for buckets in parts or bucket_parts(connection, PART_EVENTS, quick or "events"):
+        if asked.of_any_event:
+            _any_activity(connection, asked, buckets, quick)
+        else:
+            _activity(connection, asked, buckets)
         _count(connection)
     sizes = connection.execute("SELECT cohort, sum(visitors)::BIGINT FROM sizes GROUP BY cohort").fetchall()
     cells = connection.execute(
@@ -73,18 +93,6 @@ def _activity(connection: Connection, asked: CohortQuestion, buckets: tuple[int,
     mine = f"NOT is_bot AND event_time < {end} AND {bucket_sql(buckets)}"
     belongs = "" if asked.event is None else " AND name = $event"
     returns = "" if asked.return_event is None else " AND name = $return_event"
-    if asked.event is None and asked.return_event is None and asked.condition is None:
-        # One reading serves both: belonging and returning are the same events.
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE came AS"
-            f" SELECT DISTINCT visitor_id, {any_period} AS period FROM events WHERE {mine}"
-        )
-        chosen = "min(period)" if asked.first else "period"
-        group = "visitor_id" if asked.first else "visitor_id, period"
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE began AS SELECT visitor_id, {chosen} AS cohort FROM came GROUP BY {group}"
-        )
-        return
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE came AS SELECT DISTINCT visitor_id, {period} AS period"
         f" FROM {events_sql(asked.condition)} WHERE {mine} AND event_time >= {start}{returns}",
@@ -98,6 +106,41 @@ def _activity(connection: Connection, asked: CohortQuestion, buckets: tuple[int,
         f" FROM {events_sql(condition)} WHERE {mine}{belongs} GROUP BY {group}",
         parameters_of(condition) | ({} if asked.event is None else {"event": asked.event}),
     )
+
+
+def _any_activity(
+    connection: Connection, asked: CohortQuestion, buckets: tuple[int, int], activity: str | None
+) -> None:
+    """The same tables, when belonging and returning are the same: one reading serves both."""
+    first, last = days_of(asked.days.from_date), days_of(asked.days.to_date)
+    if activity is None:
+        period = asked.days.period_sql(asked.granularity, "event_time", asked.week_start)
+        start, end = asked.days.from_ms, asked.days.to_ms
+        source = f"events WHERE NOT is_bot AND event_time < {end} AND {bucket_sql(buckets)}"
+        period = f"CASE WHEN event_time < {start} THEN {BEFORE} ELSE {period} END"
+    else:
+        source = f"{activity} WHERE day <= {last} AND {bucket_sql(buckets)}"
+        period = day_period_sql(asked.granularity, "day", asked.week_start)
+        period = f"CASE WHEN day < {first} THEN {BEFORE} ELSE {period} END"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE came AS SELECT DISTINCT visitor_id, {period} AS period FROM {source}"
+    )
+    chosen, group = ("min(period)", "visitor_id") if asked.first else ("period", "visitor_id, period")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE began AS SELECT visitor_id, {chosen} AS cohort FROM came GROUP BY {group}"
+    )
+
+
+def add_counts(counted: Sequence[CohortCounts]) -> CohortCounts:
+    """The counts of all parts together."""
+    sizes: Counter[int] = Counter()
+    returned: Counter[tuple[int, int]] = Counter()
+    returned_last: Counter[tuple[int, int]] = Counter()
+    for one in counted:
+        sizes.update(one.sizes)
+        returned.update(one.returned)
+        returned_last.update(one.returned_last)
+    return CohortCounts(dict(sizes), dict(returned), dict(returned_last))
 
 
 def _count(connection: Connection) -> None:
@@ -123,7 +166,10 @@ def visitors_of_cell(
     prepare_sessions(connection, [asked.condition])
     connection.execute("CREATE OR REPLACE TEMP TABLE members (visitor_id VARCHAR)")
     for buckets in bucket_parts(connection, PART_EVENTS):
-        _activity(connection, asked, buckets)
+        if asked.of_any_event:
+            _any_activity(connection, asked, buckets, None)
+        else:
+            _activity(connection, asked, buckets)
         connection.execute(f"""
             INSERT INTO members SELECT DISTINCT b.visitor_id
             FROM began AS b JOIN came AS c ON b.visitor_id = c.visitor_id

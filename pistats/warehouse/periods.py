@@ -55,13 +55,7 @@ class SiteDays:
         local = self.local_sql(column)
         if granularity == "hour":
             return f"({column} - {local} % {HOUR_MS})"
-        day = f"({local} // {DAY_MS})"
-        if granularity == "day":
-            return day
-        if granularity == "week":
-            shift = EPOCH_DAYS_AFTER_MONDAY + (week_start == "sunday")
-            return f"({day} - ({day} + {shift}) % 7)"
-        return f"(date_trunc('month', make_timestamp_ms({local}))::DATE - DATE '1970-01-01')"
+        return day_period_sql(granularity, f"({local} // {DAY_MS})", week_start)
 
     def periods(self, granularity: Granularity, week_start: WeekStart = "monday") -> list[int]:
         """Every period that has an instant in the range, in the numbers of `period_sql`, in order."""
@@ -83,6 +77,16 @@ class SiteDays:
         if granularity != "hour":
             return date_of(period).isoformat()
         return datetime.fromtimestamp(period / 1000, ZoneInfo(self.timezone)).isoformat()
+
+
+def day_period_sql(granularity: Granularity, day: str, week_start: WeekStart = "monday") -> str:
+    """The first day of the day's week or month; days are numbers since 1970-01-01."""
+    if granularity == "week":
+        shift = EPOCH_DAYS_AFTER_MONDAY + (week_start == "sunday")
+        return f"({day} - ({day} + {shift}) % 7)"
+    if granularity == "month":
+        return f"(date_trunc('month', DATE '1970-01-01' + {day}::INTEGER)::DATE - DATE '1970-01-01')"
+    return day
 
 
 def days_of(day: date) -> int:

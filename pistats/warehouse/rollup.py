@@ -21,7 +21,7 @@ from pistats.enrich.session import GAP_MS
 from pistats.sites import Site
 from pistats.warehouse.engine import Connection, Events, Source
 from pistats.warehouse.measures import DIMENSIONS, SUMS, Grouping, Measure, bucket_parts, measure
-from pistats.warehouse.periods import Granularity, SiteDays, day_of_ms, next_period, period_start
+from pistats.warehouse.periods import Granularity, SiteDays, day_of_ms, days_of, next_period, period_start
 from pistats.warehouse.rollup_files import (
     FOLDER,
     SUMS_SCHEMA,
@@ -293,7 +293,8 @@ def _visitors(connection: Connection, unit: Unit) -> pa.Table:
         return VISITORS_SCHEMA.empty_table()
     within = f"event_time >= {unit.days.from_ms} AND event_time < {unit.days.to_ms}"
     table = connection.sql(
-        f"SELECT DISTINCT bucket, visitor_id FROM events WHERE NOT is_bot AND {within} AND {bucket_sql(unit.buckets)}"
+        f"SELECT DISTINCT bucket, visitor_id, {days_of(unit.days.from_date)} AS day FROM events"
+        f" WHERE NOT is_bot AND {within} AND {bucket_sql(unit.buckets)}"
     ).to_arrow_table()
     return table.cast(VISITORS_SCHEMA)
 

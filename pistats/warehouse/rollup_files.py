@@ -38,7 +38,8 @@ SUMS_SCHEMA = pa.schema(
         *((name, pa.int64()) for name in SUMS),
     ]
 )
-VISITORS_SCHEMA = pa.schema([("bucket", pa.uint8()), ("visitor_id", pa.string())])
+VISITORS_SCHEMA = pa.schema([("bucket", pa.uint8()), ("visitor_id", pa.string()), ("day", pa.int64())])
+"""`day` is since 1970-01-01, and the same in the whole file: files of many days are read as one."""
 
 LISTING_MS = 60_000
 """How far the clocks of two machines may be apart when files are compared with rollups by time."""
@@ -119,6 +120,13 @@ class RollupStore:
         }
         found = [Rollup.from_document(document) async for document in self._rollups.find(wanted)]
         return {rollup.start: rollup for rollup in found}
+
+    async def first_day(self, site: str) -> date | None:
+        """The first day of the site that was ever counted."""
+        found = await self._rollups.find_one(
+            {"_id.site": site, "_id.granularity": "day"}, {"_id": 1}, sort=[("_id.start", 1)]
+        )
+        return None if found is None else date.fromisoformat(found["_id"]["start"])
 
     async def put(self, rollup: Rollup) -> None:
         """List a rollup in place of the one of the same period, whose files are deleted later. May be repeated."""

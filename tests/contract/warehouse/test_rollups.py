@@ -15,6 +15,7 @@ from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
 from pistats.reports.history import GRANULARITIES, METRICS, HistoryQuery
 from pistats.reports.history_answer import HistoryAnswer
+from pistats.reports.retention import RetentionAnswer, RetentionQuery
 from pistats.warehouse.archive import Archive
 from pistats.warehouse.engine import QueryEngine
 from pistats.warehouse.manifest import Manifest
@@ -242,3 +243,29 @@ async def test_a_rollup_outlives_its_events(
 
     assert before.totals["events"] > 50
     assert await quick.of(BERLIN, query) == before
+
+
+async def test_the_first_event_ever_is_known_when_it_is_gone(
+    group: Database,
+    source: EventSource,
+    root: str,
+    engine: QueryEngine,
+    rollups: Rollups,
+    new_archive: Callable[..., Archive],
+) -> None:
+    await archived(group, new_archive, some_events(150, seed=8))
+    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+    quick = RetentionAnswer(source, engine, lambda: NOW, RollupStore(group), Storage(root))
+    plain = RetentionAnswer(source, engine, lambda: NOW)
+    queries = [
+        RetentionQuery(from_date=FIRST, to_date=date(2026, 11, 4), granularity=granularity, mode=mode)
+        for granularity in ("day", "week", "month")
+        for mode in ("first", "recurring")
+    ]
+    before = [await plain.of(BERLIN, query) for query in queries]
+    assert [await quick.of(BERLIN, query) for query in queries] == before
+
+    await group["files"].delete_many({"date": {"$lte": "2026-10-28"}})
+
+    assert [await quick.of(BERLIN, query) for query in queries] == before
+    assert await plain.of(BERLIN, queries[0]) != before[0]
