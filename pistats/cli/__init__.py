@@ -12,6 +12,7 @@ from rich.console import Console
 from pistats.cli.dead_letters import dead_letter_commands
 from pistats.cli.deploy import deploy
 from pistats.cli.doctor import doctor
+from pistats.cli.export import export
 from pistats.cli.group import group_commands
 from pistats.cli.import_ import import_
 from pistats.cli.job import job_commands
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
 )
-for command in (up, deploy, status, doctor, send, simulate, replay, reset_password):
+for command in (up, deploy, status, doctor, send, simulate, replay, export, reset_password):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(site_commands, name="site")
