@@ -27,7 +27,7 @@ def properties_data(event: str, report: PropertyReport, filters: Sequence[Filter
         "count": f"{len(report.rows):,}" + (" first" if report.truncated else ""),
         "rows": [_row(row, most, total, picked) for row in report.rows],
         "picks": True,
-        "note": f"of {event}",
+        "note": f"of {event}" if event else "",
         "empty": [
             "No properties",
             "pistats('event', 'signup', {plan: 'pro'}) sends them along. Click an event on the left to see its own.",

@@ -156,7 +156,8 @@ def _properties(asked: Asker, over_time: HistoryQuery, filters: Sequence[Filter]
     def draw() -> Any:
         event = _event_of(asked, over_time, filters)
         if event is None:
-            return TABLE.show(PROPERTIES_KEY, properties_data("", NO_PROPERTIES, filters))
+            TABLE.show(PROPERTIES_KEY, properties_data("", NO_PROPERTIES, filters))
+            return None
         report = asked.answer("properties", _property_query(over_time, event))
         return TABLE.show(
             PROPERTIES_KEY,
