@@ -127,10 +127,10 @@ class RunningSystem:
         return self.request("/v1/events", orjson.dumps(list(events)), {"x-pistats-key": key})
 
     def request(
-        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None, method: str | None = None
     ) -> tuple[int, dict[str, Any]]:
         """One HTTP request: the status, and the body if that is JSON."""
-        request = urllib.request.Request(self.url + path, body, headers or {})
+        request = urllib.request.Request(self.url + path, body, headers or {}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_S) as response:
                 status, content = response.status, response.read()

@@ -90,3 +90,42 @@ def test_the_description_is_served(system: RunningSystem) -> None:
 def test_ingest_keeps_its_own_paths(system: RunningSystem) -> None:
     assert system.request("/readyz")[0] == 200
     assert system.request("/apinothing")[0] == 404
+
+
+def test_history_is_up_to_the_second_and_the_books_balance(system: RunningSystem) -> None:
+    keys = system.site("api-history")
+    for visitor in range(3):
+        events = [{**page_view(visitor), "event_id": f"history-{visitor}-{number}"} for number in range(2)]
+        assert system.send(keys["write_key"], *events, events[0])[1]["duplicates"] == 1
+    asked = "/api/v1/history?metrics=visitors,views,sessions&by="
+
+    def shown() -> bool:
+        _, answer = system.request(asked, headers=bearer(keys["read_key"]))
+        return bool(answer["totals"] == {"visitors": 3, "views": 6, "sessions": 3})
+
+    wait_for(shown, 30, "six views in the history")
+    status, ledger = system.request("/api/v1/ledger", headers=bearer(keys["read_key"]))
+
+    assert status == 200
+    assert ledger["balanced"], [row for row in ledger["rows"] if not row["balanced"]]
+    assert ledger["totals"]["appended"] >= 6
+    assert ledger["totals"]["duplicates"] >= 3
+
+
+def test_an_erased_visitor_is_gone_and_its_partitions_owner_forgets_it(system: RunningSystem) -> None:
+    keys = system.site("api-erase")
+    assert system.send(keys["write_key"], page_view(1), page_view(2))[0] == 202
+    reader = bearer(keys["read_key"])
+    wait_for(lambda: system.request("/api/v1/visitors/v1", headers=reader)[0] == 200, 30, "the visitor in the events")
+
+    erased = system.request("/api/v1/visitors/v1", headers=reader, method="DELETE")
+    gone = system.request("/api/v1/visitors/v1", headers=reader)[0]
+    wait_for(
+        lambda: system.request("/api/v1/visitors/v1", headers=reader, method="DELETE")[0] == 200, 60, "nothing left"
+    )
+    _, history = system.request("/api/v1/history?metrics=visitors,views&by=", headers=reader)
+
+    assert erased[0] in (200, 202)
+    assert (erased[1]["events"], gone) == (1, 404)
+    assert history["totals"] == {"visitors": 1, "views": 1}
+    assert system.wait_until_consumed()["ledger"]["difference"] == 0
