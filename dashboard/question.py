@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import streamlit as st
+from pymongo.errors import PyMongoError
 
 from dashboard import filters, periods, query_state
 from dashboard.answers import together
@@ -22,6 +23,8 @@ from pistats.sites import Site, SiteStore
 T = TypeVar("T")
 
 CHIPS = Element("chips")
+
+AWAY = "The database is out of reach right now. Nothing is lost: events wait in the stream. Reload in a moment."
 
 Ask = tuple[str, Any]
 """The name of a report and its query."""
@@ -57,7 +60,7 @@ class Asker:
 def asker() -> Asker | None:
     """For the site in the address; None, with a hint on the page, when there is none."""
     name = site_or_hint()
-    site = services().run(SiteStore(services().system).get(name)) if name else None
+    site = guarded(lambda: services().run(SiteStore(services().system).get(name))) if name else None
     if site is None:
         return None
     timezone = ZoneInfo(site.timezone)
@@ -96,12 +99,14 @@ def guarded(draw: Callable[[], T]) -> T | None:
         return draw()
     except PistatsError as error:
         say_error(str(error))
+    except PyMongoError:
+        say_error(AWAY)
     return None
 
 
 def say_error(message: str) -> None:
     """Shows a message that may hold a client's text: as text, without Markdown."""
-    with st.container(border=True, key="problem"):
+    with st.container(border=True):
         st.text(message)
 
 

@@ -31,6 +31,8 @@ from dashboard.question import (
 from pistats.reports.history import METRICS, HistoryQuery
 from pistats.reports.properties import PropertyQuery, PropertyReport
 
+BOTS = {"exclude": "Without bots", "include": "With bots", "only": "Only bots"}
+
 OVERVIEW_KEY, PROPERTIES_KEY = "history_overview", "history_properties"
 
 
@@ -52,6 +54,7 @@ def show() -> None:
     with freshness:
         guarded(lambda: say_complete(asked.answer("history", over_time).complete_through, asked))
     with actions:
+        query_state.choose("Bots", BOTS, "bots", "exclude", kind="select", width=150)
         annotate_button(asked, days)
         export_button(asked, over_time, [card.chosen(query_state.value(card.key)) for card in CARDS])
     guarded(partial(_overview, asked, days, over_time))
