@@ -8,6 +8,7 @@ from pistats.jobs.job import Job
 from pistats.warehouse.archive import Archive, Written
 from pistats.warehouse.erase import Eraser
 from pistats.warehouse.storage import Storage
+from pistats.warehouse.sweep import Sweep
 from pistats.warehouse.writer import FileWriter
 
 
@@ -22,6 +23,7 @@ async def archive(job: Job) -> dict[str, Any]:
         job.progress.advance(sum(chunk.events for chunk in written.chunks))
 
     done = await archive.run(advance)
+    await Sweep(job.group, storage, job.group_name, grace_s=job.settings.warehouse.file_grace_s).replaced()
     if job.group_name == await reader_group(job.system, job.settings):
         await erase(job, storage)
     return {"events": done.events, "chunks": done.chunks, "files": done.files, "bytes": done.bytes}

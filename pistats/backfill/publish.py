@@ -24,9 +24,9 @@ from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
 from pistats.mongo.sessions import transaction
 from pistats.topology import Topology
+from pistats.warehouse.ages import check_age
 from pistats.warehouse.manifest import Manifest
 from pistats.warehouse.storage import Storage
-from pistats.warehouse.sweep import check_age
 
 SALT_BYTES = 32
 REQUEST_VISITORS = 1_000

@@ -4,16 +4,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from pistats.clock import now_ms
 from pistats.jobs.arguments import JobArguments
 from pistats.mongo.indexes import Database
 from pistats.settings import JobSettings
+from pistats.visitors.erasures import erasures_wait
 
 DAY_MS = 86_400_000
 DAILY_STEP_MS = 900_000
 """The daily jobs follow one another a quarter of an hour apart, so that they seldom wait for each other."""
 
-Wanted = Callable[[Database], Awaitable[bool]]
-"""Whether a group's database holds work for a job."""
+Wanted = Callable[[Database, Database], Awaitable[bool]]
+"""Whether the system's or a group's database holds work for a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def plan(settings: JobSettings) -> tuple[Planned, ...]:
     often = settings.archive_interval_s * 1000
     daily = settings.daily_hour * 3_600_000
     return (
-        Planned("archive", often, 0, _has("chunks")),
+        Planned("archive", often, 0, _archive_wanted),
         Planned("rollup", often, 0, _has("dirty_dates")),
         Planned("parity", DAY_MS, daily, _has("files"), by_date=True),
         Planned("retention", DAY_MS, daily + DAILY_STEP_MS, _has("files")),
@@ -55,8 +57,12 @@ def plan(settings: JobSettings) -> tuple[Planned, ...]:
     )
 
 
+async def _archive_wanted(system: Database, group: Database) -> bool:
+    return await _has("chunks")(system, group) or await erasures_wait(system, now_ms())
+
+
 def _has(collection: str) -> Wanted:
-    async def look(group: Database) -> bool:
+    async def look(_: Database, group: Database) -> bool:
         return await group[collection].find_one({}, {"_id": 1}) is not None
 
     return look

@@ -61,6 +61,7 @@ class Scheduler:
         owner: str,
         clock: Clock = now_ms,
     ) -> None:
+        self._system = system
         self._watermarks = system["watermarks"]
         self._runs = Runs(system, clock)
         self._leader = LeaderLock(system, owner, clock)
@@ -87,7 +88,7 @@ class Scheduler:
         if slot <= watermark.done or now < watermark.not_before:
             return False
         for group in await self._groups():
-            if await planned.wanted(group):
+            if await planned.wanted(self._system, group):
                 return True
         if not planned.by_date:  # a date without files is still to be compared, once there are some
             await self._write(watermark, done=slot, failures=0)

@@ -5,6 +5,7 @@ from typing import Any
 
 from pistats.enrich.event import EnrichedEvent
 from pistats.mongo.indexes import Database
+from pistats.warehouse.ages import SETTLED_MS
 
 REFRESH_MS = 1_000
 """How old the known tombstones may be. What is written in between is taken away by the request that follows every
@@ -47,3 +48,10 @@ class Erasures:
 
     def __bool__(self) -> bool:
         return bool(self._erased)
+
+
+async def erasures_wait(system: Database, now: int) -> bool:
+    """Whether a pass is due: something was not removed yet, or can be settled at this time (Unix ms)."""
+    removing, settling = {"removed_time": None}, {"erased_time": {"$lte": now - SETTLED_MS}}
+    waiting = await system["erasures"].find_one({"done_time": None, "$or": [removing, settling]}, {"_id": 1})
+    return waiting is not None

@@ -19,12 +19,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pistats.clock import Clock, now_ms
 from pistats.mongo.indexes import Database
 from pistats.mongo.sessions import snapshot, transaction
+from pistats.warehouse.ages import check_age
 from pistats.warehouse.chunk import decode_chunk
 from pistats.warehouse.expire import oldest_dates, without_expired
 from pistats.warehouse.manifest import Manifest, SupersededError, WarehouseFile
 from pistats.warehouse.outbox import ChunkRef, Outbox
 from pistats.warehouse.storage import Storage
-from pistats.warehouse.sweep import check_age
 from pistats.warehouse.tombstones import Tombstone, load_tombstones, without_erased
 from pistats.warehouse.writer import FileWriter
 

@@ -32,18 +32,15 @@ from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
 from pistats.mongo.sessions import transaction
 from pistats.topology import load_topology
+from pistats.warehouse.ages import SETTLED_MS
 from pistats.warehouse.chunk import decode_chunk, encode_chunk
 from pistats.warehouse.manifest import Manifest, WarehouseFile
 from pistats.warehouse.outbox import ChunkRef, Outbox
 from pistats.warehouse.parquet import read_rows
 from pistats.warehouse.rewrite import Rewrite, Rewriter
 from pistats.warehouse.storage import Storage
-from pistats.warehouse.sweep import GARBAGE_MS, HOUR_MS
 from pistats.warehouse.tombstones import Tombstone, tombstone_of, without_erased
 from pistats.warehouse.writer import FileWriter
-
-SETTLED_MS = GARBAGE_MS + HOUR_MS
-"""After the tombstone: every run that had not seen it has ended, and what it left behind is swept."""
 
 ATTEMPTS = 20
 """At finding files and chunks as they are while archive and compaction move them."""

@@ -17,10 +17,10 @@ from pistats.clock import Clock, now_ms
 from pistats.errors import CorruptionError
 from pistats.mongo.indexes import Database
 from pistats.mongo.sessions import transaction
+from pistats.warehouse.ages import check_age
 from pistats.warehouse.manifest import Manifest, SupersededError, WarehouseFile
 from pistats.warehouse.parquet import read_rows, sort_rows
 from pistats.warehouse.storage import Storage
-from pistats.warehouse.sweep import check_age
 from pistats.warehouse.tombstones import Tombstone, load_tombstones, without_erased
 from pistats.warehouse.writer import FileWriter
 

@@ -6,29 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pistats.clock import Clock, now_ms
-from pistats.errors import RetryableError
 from pistats.mongo.indexes import Database
+from pistats.warehouse.ages import GARBAGE_MS
 from pistats.warehouse.storage import Storage
-
-HOUR_MS = 3_600_000
-
-MAX_RUN_MS = 12 * HOUR_MS
-"""From writing a file to listing it. Whoever took longer begins again: the file may have been swept."""
-
-GARBAGE_MS = 24 * HOUR_MS
-"""Unlisted files are removed at this age: twice as old as any that may still be listed."""
 
 ASKED_PATHS = 10_000
 """In one command: some 1.5 MB."""
-
-
-def check_age(began_time: int, now: int) -> None:
-    """Raises RetryableError when files written since `began_time` (Unix ms) must not be listed any more."""
-    if now - began_time > MAX_RUN_MS:
-        raise RetryableError(
-            f"Files were written {(now - began_time) // HOUR_MS} hours before they were to be listed, and may have "
-            "been removed as garbage. Nothing was lost: run it again."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +37,24 @@ class Sweep:
 
     async def run(self) -> Swept:
         """Delete what may go by now."""
-        return Swept(await self._replaced(), await self._garbage())
+        return Swept(await self.replaced(), await self.garbage())
 
-    async def _replaced(self) -> int:
-        """First the file, then its entry: an entry whose file is gone only means that this was interrupted."""
+    async def replaced(self) -> int:
+        """Delete the files whose grace period is over; how many.
+
+        First the file, then its entry: an entry whose file is gone only means that this was interrupted.
+        """
         until = datetime.fromtimestamp((self._clock() - self._grace_ms) / 1000, UTC)
         paths = [one["_id"] async for one in self._group["removed_files"].find({"removed_at": {"$lte": until}})]
         await asyncio.to_thread(self._storage.delete, paths)
         await self._group["removed_files"].delete_many({"_id": {"$in": paths}})
         return len(paths)
 
-    async def _garbage(self) -> int:
-        """Files are listed before MongoDB is asked, so one that is published in between is not taken for garbage."""
+    async def garbage(self) -> int:
+        """Delete the files of runs that died a day ago or earlier; how many. Looks at every file of the group.
+
+        Files are listed before MongoDB is asked, so one that is published in between is not taken for garbage.
+        """
         old = self._clock() - GARBAGE_MS
         stored = await asyncio.to_thread(self._storage.list, self._folder)
         paths = [file.path for file in stored if file.written_time < old]

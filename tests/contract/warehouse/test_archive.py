@@ -11,11 +11,12 @@ from pymongo.errors import PyMongoError
 from pistats.clock import now_ms
 from pistats.errors import RetryableError
 from pistats.mongo.indexes import Database
+from pistats.warehouse.ages import HOUR_MS
 from pistats.warehouse.archive import Archive
 from pistats.warehouse.chunk import encode_chunk, events_to_batch
 from pistats.warehouse.manifest import Manifest
 from pistats.warehouse.source import EventSource
-from pistats.warehouse.sweep import HOUR_MS, Sweep
+from pistats.warehouse.sweep import Sweep
 from tests.warehouse_events import (
     DAY_MS,
     NOON,

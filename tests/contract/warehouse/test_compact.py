@@ -10,11 +10,12 @@ import pytest
 from pistats.clock import now_ms
 from pistats.errors import CorruptionError
 from pistats.mongo.indexes import Database
+from pistats.warehouse.ages import HOUR_MS
 from pistats.warehouse.archive import Archive
 from pistats.warehouse.compact import Compaction, Sizes
 from pistats.warehouse.manifest import Manifest, WarehouseFile
 from pistats.warehouse.source import EventSource
-from pistats.warehouse.sweep import HOUR_MS, Sweep
+from pistats.warehouse.sweep import Sweep
 from tests.warehouse_events import (
     DAY_MS,
     NOON,

@@ -12,13 +12,15 @@ import pytest
 from pistats.clock import now_ms
 from pistats.mongo.indexes import Database
 from pistats.topology import settle_topology
+from pistats.visitors.erasures import erasures_wait
+from pistats.warehouse.ages import HOUR_MS
 from pistats.warehouse.archive import Archive
 from pistats.warehouse.chunk import decode_chunk
 from pistats.warehouse.compact import Compaction, Sizes
 from pistats.warehouse.erase import Eraser, Removed, request_erasure
 from pistats.warehouse.parquet import read_rows
 from pistats.warehouse.source import EventSource
-from pistats.warehouse.sweep import HOUR_MS, Sweep
+from pistats.warehouse.sweep import Sweep
 from tests.warehouse_events import NOON, SITE, DeathError, an_event, chunk_document, files_on_disk, offsets, some_events
 
 NewArchive = Callable[..., Archive]
@@ -191,19 +193,23 @@ async def test_it_is_done_when_no_earlier_run_can_have_left_anything(
         assert erasure is not None
         return erasure["removed_time"], erasure["done_time"]
 
+    assert await erasures_wait(system, now[0])
     await eraser.run()
     assert await state() == (None, None), "it found something"
     await owner_obeys(group)
     await eraser.run()
     assert await state() == (now[0], None)
+    assert not await erasures_wait(system, now[0])
     removed_time = now[0]
     now[0] += 26 * HOUR_MS
+    assert await erasures_wait(system, now[0])
     await eraser.run()
     assert await state() == (removed_time, None), "the replaced files are not deleted"
     await Sweep(group, source.storage, "live", grace_s=60, clock=lambda: now_ms() + 26 * HOUR_MS).run()
     await eraser.run()
     assert await state() == (removed_time, now[0])
     assert await eraser.run() == {}
+    assert not await erasures_wait(system, now[0])
 
 
 async def test_shadow_groups_are_erased_too(
