@@ -22,6 +22,8 @@ class Activity:
     files: tuple[str, ...]
     ranges: tuple[SiteDays, ...]
     storage: Storage
+    first: date | None = None
+    """The first day that may have an event; None: there is none."""
 
     def relation(self, connection: Connection) -> str:
         """A relation of (bucket, visitor_id, day): at least one row for each visitor and day, the day since 1970-01-01.
@@ -52,7 +54,7 @@ async def activity_until(
     state = await store.days(site, timezone, first, last, events)
     files = tuple(one.visitors_path for one in state.counted.values() if one.visitors_path is not None)
     ranges = tuple(SiteDays(timezone, first, end) for first, end in runs_of(state.uncounted))
-    return Activity(events, files, ranges, storage), events
+    return Activity(events, files, ranges, storage, first), events
 
 
 def runs_of(days: tuple[date, ...]) -> list[tuple[date, date]]:

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from pistats.enrich.session import GAP_MS
 from pistats.mongo.indexes import Database
 from pistats.warehouse.engine import Connection, FoundEvents
 from pistats.warehouse.measures import SUMS
-from pistats.warehouse.periods import DAY_MS, Granularity, day_start_ms, next_period
+from pistats.warehouse.periods import DAY_MS, Granularity, day_start_ms
 from pistats.warehouse.storage import Storage
 
 _DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
@@ -130,7 +131,10 @@ class RollupStore:
 
     async def put(self, rollup: Rollup) -> None:
         """List a rollup in place of the one of the same period, whose files are deleted later. May be repeated."""
-        document = rollup.document()
+        await self.replace(rollup.document())
+
+    async def replace(self, document: dict[str, Any]) -> None:
+        """List what a document names in place of what the one of the same key named."""
         async with self._group.client.start_session() as session:
 
             async def replace(session: Any) -> None:
@@ -138,7 +142,7 @@ class RollupStore:
                     {"_id": document["_id"]}, document, upsert=True, session=session
                 )
                 now = datetime.now(UTC)
-                kept = {rollup.sums_path, rollup.visitors_path, None}
+                kept = {document["sums_path"], document["visitors_path"], None}
                 for path in {old["sums_path"], old["visitors_path"]} - kept if old else ():
                     await self._group["removed_files"].replace_one(
                         {"_id": path}, {"_id": path, "removed_at": now}, upsert=True, session=session
@@ -225,9 +229,17 @@ def period_holds(rollup: Rollup | None, state: DayState, to_date: date) -> bool:
     return days == rollup.days
 
 
-def last_day(rollup: Rollup) -> date:
-    """The last day of its period."""
-    return next_period(rollup.start, rollup.granularity) - timedelta(days=1)
+async def write_cohorts(
+    store: RollupStore, storage: Storage, group_name: str, site: str, cells: pa.Table, run_id: str
+) -> None:
+    """List a file of a site's retention cells in place of the last one."""
+    path = f"{FOLDER}/{group_name}/site={site}/cohorts/{run_id}.parquet"
+    with storage.create(path) as file:
+        pq.write_table(cells, file, compression="zstd")
+    key = {"site": site, "granularity": "cohorts", "start": ""}
+    await store.replace(
+        {"_id": key, "sums_path": path, "visitors_path": None, "rows": cells.num_rows, "run_id": run_id}
+    )
 
 
 def utc_dates(from_ms: int, to_ms: int) -> list[str]:
