@@ -89,7 +89,7 @@ def compact(
     wait: WaitOption = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
-    """Merge small Parquet files, and remove what no reader needs any more. By itself once a day."""
+    """Merge small Parquet files, and remove what no reader needs any more. By itself every hour, if there is work."""
     _run("compact", _arguments(from_date, to_date, site, group), wait, data)
 
 

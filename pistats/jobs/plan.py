@@ -10,12 +10,25 @@ from pistats.mongo.indexes import Database
 from pistats.settings import JobSettings
 from pistats.visitors.erasures import erasures_wait
 
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 DAILY_STEP_MS = 900_000
 """The daily jobs follow one another a quarter of an hour apart, so that they seldom wait for each other."""
 
-Wanted = Callable[[Database, Database], Awaitable[bool]]
-"""Whether the system's or a group's database holds work for a job."""
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A job's slot that is due, and one group that may hold work for it. Times in Unix ms."""
+
+    system: Database
+    group: Database
+    done: int
+    """The slot up to which everything is done."""
+    slot: int
+
+
+Wanted = Callable[[Due], Awaitable[bool]]
+"""Whether there is work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +60,35 @@ class Planned:
 def plan(settings: JobSettings) -> tuple[Planned, ...]:
     """Every scheduled job, in the order in which those that are due at the same moment start."""
     often = settings.archive_interval_s * 1000
-    daily = settings.daily_hour * 3_600_000
+    daily = settings.daily_hour * HOUR_MS
     return (
         Planned("archive", often, 0, _archive_wanted),
         Planned("rollup", often, 0, _has("dirty_dates")),
         Planned("parity", DAY_MS, daily, _has("files"), by_date=True),
         Planned("retention", DAY_MS, daily + DAILY_STEP_MS, _has("files")),
-        Planned("compact", DAY_MS, daily + 2 * DAILY_STEP_MS, _has("files")),
+        Planned("compact", HOUR_MS, HOUR_MS // 2, _has_new_files(daily)),
     )
 
 
-async def _archive_wanted(system: Database, group: Database) -> bool:
-    return await _has("chunks")(system, group) or await erasures_wait(system, now_ms())
+async def _archive_wanted(due: Due) -> bool:
+    return await _has("chunks")(due) or await erasures_wait(due.system, now_ms())
 
 
 def _has(collection: str) -> Wanted:
-    async def look(_: Database, group: Database) -> bool:
-        return await group[collection].find_one({}, {"_id": 1}) is not None
+    async def look(due: Due) -> bool:
+        return await due.group[collection].find_one({}, {"_id": 1}) is not None
+
+    return look
+
+
+def _has_new_files(daily_ms: int) -> Wanted:
+    """Files to merge, or replaced ones whose time may be over. Once a day all are looked at, for what expires."""
+
+    async def look(due: Due) -> bool:
+        if due.slot // DAY_MS != due.done // DAY_MS or due.slot % DAY_MS // HOUR_MS == daily_ms // HOUR_MS:
+            return await _has("files")(due)
+        new = {"created_at": {"$gte": datetime.fromtimestamp(due.done / 1000, UTC)}}
+        return await _has("removed_files")(due) or await due.group["files"].find_one(new, {"_id": 1}) is not None
 
     return look
 

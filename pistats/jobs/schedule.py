@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from pistats.clock import Clock, now_ms
 from pistats.errors import PistatsError
 from pistats.jobs.leader import LeaderLock
-from pistats.jobs.plan import DAY_MS, Planned
+from pistats.jobs.plan import HOUR_MS, Due, Planned
 from pistats.jobs.runs import JobRun, Runs
 from pistats.jobs.submit import Launch, launch_once
 from pistats.mongo.indexes import Database
@@ -88,7 +88,7 @@ class Scheduler:
         if slot <= watermark.done or now < watermark.not_before:
             return False
         for group in await self._groups():
-            if await planned.wanted(self._system, group):
+            if await planned.wanted(Due(self._system, group, watermark.done, slot)):
                 return True
         if not planned.by_date:  # a date without files is still to be compared, once there are some
             await self._write(watermark, done=slot, failures=0)
@@ -135,12 +135,12 @@ class Scheduler:
             await self._runs.forget_old()
 
     async def _watermark(self, planned: Planned) -> Watermark:
-        """As it is stored. A daily job that was never scheduled waits for its next hour."""
+        """As it is stored. A job that runs seldom waits for its next time."""
         found = await self._watermarks.find_one({"_id": planned.job})
         if found is not None:
             return _watermark(found)
         first = Watermark(
-            planned.job, planned.slot(self._clock()) - (0 if planned.period_ms >= DAY_MS else planned.period_ms)
+            planned.job, planned.slot(self._clock()) - (0 if planned.period_ms >= HOUR_MS else planned.period_ms)
         )
         try:
             await self._watermarks.insert_one(_document(first))

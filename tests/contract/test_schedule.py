@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 
@@ -58,7 +59,7 @@ class World:
         await self.runs.end(run_id, result={}, error=error)
 
     async def waits(self, collection: str) -> None:
-        await self.database[collection].insert_one({})
+        await self.database[collection].insert_one({"created_at": datetime.fromtimestamp(self.now / 1000, UTC)})
 
 
 @pytest.fixture
@@ -114,6 +115,22 @@ async def test_missed_days_are_made_up_by_one_run_that_covers_them(world: World)
     parity = [arguments for run_id, arguments in world.launched if run_id.startswith("parity")]
     assert [(str(one.from_date), str(one.to_date)) for one in parity] == [("2023-11-20", "2023-11-22")]
     assert [run_id.partition("-")[0] for run_id, _ in world.launched] == ["parity", "retention", "compact"]
+
+
+async def test_files_are_compacted_in_the_hour_after_they_came_and_once_a_day(world: World) -> None:
+    scheduler = world.scheduler()
+    await scheduler.tick()
+    await world.waits("files")
+    compacted = []
+    for _ in range(30):
+        world.now += 3_600_000
+        await scheduler.tick()
+        for run_id in world.taken():
+            if run_id.startswith("compact"):
+                compacted.append(run_id)
+            await world.ends(run_id)
+        await scheduler.tick()
+    assert compacted == ["compact-20231120T123000-1", "compact-20231121T003000-1", "compact-20231121T023000-1"]
 
 
 async def test_a_failure_is_repeated_later_and_later_and_stays_visible(world: World) -> None:
