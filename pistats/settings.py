@@ -222,7 +222,7 @@ class QuerySettings(Section):
         2, ge=1, description="Threads of one query. They have a lower priority than ingest, so both cores may be used."
     )
     concurrent: int = Field(2, ge=1, description="Queries that run at once: one long one lets short ones pass.")
-    max_waiting: int = Field(16, ge=0, description="Queries that may wait for their turn before one more gets 503.")
+    max_waiting: int = Field(16, ge=0, description="Queries that may wait for their turn before one more gets 429.")
     timeout_s: float = Field(
         30.0, gt=0, description="How long a query may wait and run, in seconds, before it is stopped."
     )

@@ -9,6 +9,7 @@ from pistats.reports.events import EventsAnswer, EventsPage, EventsQuery
 from pistats.reports.funnel import FunnelAnswer, FunnelQuery, FunnelReport
 from pistats.reports.history import HistoryQuery, HistoryReport
 from pistats.reports.history_answer import HistoryAnswer
+from pistats.reports.ledger import LedgerRow, ledger_rows
 from pistats.reports.properties import PropertiesAnswer, PropertyQuery, PropertyReport
 from pistats.reports.retention import RetentionAnswer, RetentionQuery, RetentionReport
 from pistats.reports.retention_cells import CellsAnswer
@@ -82,3 +83,7 @@ class Reports:
     async def properties(self, site: Site, query: PropertyQuery) -> PropertyReport:
         """The properties that come with an event, and the values of one of them."""
         return await self._properties.of(site, query)
+
+    async def ledger(self, from_ms: int, to_ms: int) -> list[LedgerRow]:
+        """What became of every record that was appended in [from, to), by minute and partition; of all sites."""
+        return await ledger_rows(self._group, from_ms, to_ms)

@@ -38,12 +38,20 @@ class ReplicaSet:
         """Returns when there is a primary."""
         for port in self._ports:
             self._launch(port)
+        self._wait_until_all_answer()
         members = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(self._ports)]
         settings = {"electionTimeoutMillis": ELECTION_TIMEOUT_MS, "heartbeatIntervalMillis": 200}
         config = {"_id": NAME, "members": members, "settings": settings}
-        with _direct(self._ports[0], timeout_ms=10_000) as client:
+        with _direct(self._ports[0]) as client:
             client.admin.command("replSetInitiate", config)
         self.primary()
+
+    def _wait_until_all_answer(self) -> None:
+        """A set is initiated by members that reach each other."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not all(_hello(port) for port in self._ports):
+            assert time.monotonic() < deadline, f"three members don't answer within {START_TIMEOUT_S:g} s"
+            time.sleep(0.05)
 
     def primary(self, *, but: int | None = None, timeout_s: float = START_TIMEOUT_S) -> int:
         """The port of the primary, as soon as there is one that is not `but`."""
@@ -82,13 +90,13 @@ class ReplicaSet:
         self._members[port] = OwnedProcess(command, output=self._directory / f"{port}.out")
 
 
-def _direct(port: int, timeout_ms: int = 500) -> MongoClient[dict[str, Any]]:
+def _direct(port: int) -> MongoClient[dict[str, Any]]:
     return MongoClient(
         "127.0.0.1",
         port,
         directConnection=True,
-        serverSelectionTimeoutMS=timeout_ms,
-        connectTimeoutMS=timeout_ms,
+        serverSelectionTimeoutMS=500,
+        connectTimeoutMS=500,
         socketTimeoutMS=10_000,
     )
 
