@@ -160,7 +160,7 @@ class ConsumerSettings(Section):
     visitors_in_memory: int = Field(
         20_000,
         ge=0,
-        description="Visitors that a partition's consumer remembers between commits, some 1.5 KB each; others are read "
+        description="Visitors that a partition's consumer remembers between commits, about 1 KB each; others are read "
         "again when they come back.",
     )
     pause_before_retry_s: float = Field(0.5, gt=0, description="Wait after a failed flush before the next attempt.")
