@@ -1,5 +1,7 @@
 """What surrounds every page: the look, the site picker, the way out. The site is part of the address."""
 
+from urllib.parse import urlsplit
+
 import streamlit as st
 
 from dashboard import query_state
@@ -30,6 +32,8 @@ pistats site add example.com
 
 It prints a write key and the one line to paste into your pages.
 """
+
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
 SITE, KEY = "site", "site_picker"
 
@@ -80,6 +84,13 @@ def site_or_hint() -> str | None:
         with st.container(border=True):
             st.markdown(NO_SITE)
     return site
+
+
+def ingest_url() -> str:
+    """Where a page of the site finds the tracker; a server that listens everywhere is where this page came from."""
+    http = services().settings.http
+    own = urlsplit(st.context.url or "").hostname or "127.0.0.1"
+    return f"http://{own if http.host in WILDCARDS else http.host}:{http.port}"
 
 
 def _picked() -> None:

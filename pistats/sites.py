@@ -26,12 +26,18 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 KEY_BYTES = 24
 """Random bytes of a key: 32 characters that fit a script tag and cannot be guessed."""
 
+MAX_KEEP_DAYS = 36_500
+"""A century; whoever wants more keeps them for ever."""
+
 WhichKey = Literal["both", "write", "read"]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One client site. `created_time` in Unix ms. No `allowed_origins` means that every origin may send."""
+    """One client site. `created_time` in Unix ms. No `allowed_origins` means that every origin may send.
+
+    `keep_days`: how long its events stay in the warehouse; None: for ever.
+    """
 
     name: str
     timezone: str
@@ -40,6 +46,7 @@ class Site:
     allowed_origins: tuple[str, ...]
     truncate_ip: bool
     created_time: int
+    keep_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +72,17 @@ class SiteStore:
         self._random = random
 
     async def add(
-        self, name: str, timezone: str = "UTC", *, allowed_origins: Sequence[str] = (), truncate_ip: bool = True
+        self,
+        name: str,
+        timezone: str = "UTC",
+        *,
+        allowed_origins: Sequence[str] = (),
+        truncate_ip: bool = True,
+        keep_days: int | None = None,
     ) -> SiteKeys:
         """Store a new site and give its keys. Nothing changes when it raises.
 
-        Raises ConfigurationError: the name, time zone or an origin cannot be used, or the site exists.
+        Raises ConfigurationError: the name, time zone, an origin or `keep_days` cannot be used, or the site exists.
         """
         keys = SiteKeys(check_name(name), self._new_key("pw"), self._new_key("pr"))
         document = {
@@ -77,6 +90,7 @@ class SiteStore:
             "timezone": check_timezone(timezone),
             "allowed_origins": [check_origin(origin) for origin in allowed_origins],
             "truncate_ip": truncate_ip,
+            "keep_days": check_keep_days(keep_days),
             "created_time": datetime.fromtimestamp(self._clock() / 1000, UTC),
             **_hashes(keys),
         }
@@ -104,6 +118,25 @@ class SiteStore:
     async def by_read_key_hash(self, key_hash: str) -> Site | None:
         """The site that this read key may read, or None."""
         return _site(await self._sites.find_one({"read_key_hash": key_hash}))
+
+    async def change(
+        self, name: str, *, allowed_origins: Sequence[str], truncate_ip: bool, keep_days: int | None
+    ) -> Site:
+        """Replace the rules of a site; ingest follows within seconds. Its name and time zone are fixed.
+
+        Raises ConfigurationError: an origin or `keep_days` cannot be used, or there is no such site.
+        """
+        rules = {
+            "allowed_origins": [check_origin(origin) for origin in allowed_origins],
+            "truncate_ip": truncate_ip,
+            "keep_days": check_keep_days(keep_days),
+        }
+        changed = _site(
+            await self._sites.find_one_and_update({"_id": name}, {"$set": rules}, return_document=ReturnDocument.AFTER)
+        )
+        if changed is None:
+            raise ConfigurationError(f"There is no site called {name!r}: `pistats site list` shows the names.")
+        return changed
 
     async def rotate_key(self, name: str, which: WhichKey = "both") -> SiteKeys:
         """Replace the keys of a site: the new ones are valid at once, the old ones no longer from here on.
@@ -156,6 +189,13 @@ def check_origin(origin: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def check_keep_days(days: int | None) -> int | None:
+    """`days`, if events can be kept that long; else ConfigurationError."""
+    if days is not None and not 1 <= days <= MAX_KEEP_DAYS:
+        raise ConfigurationError(f"Events cannot be kept for {days} days: choose 1 to {MAX_KEEP_DAYS}, or for ever.")
+    return days
+
+
 def hash_key(key: str) -> str:
     """The form in which a key is stored and looked up: SHA-256, hexadecimal."""
     return hashlib.sha256(key.encode()).hexdigest()
@@ -177,4 +217,5 @@ def _site(document: dict[str, Any] | None) -> Site | None:
         allowed_origins=tuple(document["allowed_origins"]),
         truncate_ip=document["truncate_ip"],
         created_time=int(document["created_time"].timestamp() * 1000),
+        keep_days=document.get("keep_days"),
     )

@@ -20,6 +20,8 @@ from pistats.sites import Site, SiteKeys, SiteStore
 site_commands = typer.Typer(help="The sites that may send events, and their keys.", no_args_is_help=True)
 T = TypeVar("T")
 
+KeepDays = Annotated[int | None, typer.Option(help="Days that its events stay in the warehouse. Unset: for ever.")]
+
 
 @site_commands.command("add", epilog="Example: pistats site add news --timezone Europe/Berlin")
 def add(
@@ -31,12 +33,16 @@ def add(
     truncate_ip: Annotated[
         bool, typer.Option("--truncate-ip/--whole-ip", help="Store addresses cut to /24 (IPv6: /48), or whole.")
     ] = True,
+    keep_days: KeepDays = None,
     as_json: JsonOption = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Add a site and print its write key and read key. They are shown once: only their hashes are kept."""
     origins = allowed_origin or []
-    keys = _with_sites(data, lambda sites: sites.add(name, timezone, allowed_origins=origins, truncate_ip=truncate_ip))
+    keys = _with_sites(
+        data,
+        lambda sites: sites.add(name, timezone, allowed_origins=origins, truncate_ip=truncate_ip, keep_days=keep_days),
+    )
     _show_keys(keys, as_json, data)
 
 
@@ -52,6 +58,34 @@ def list_sites(as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) -> 
         created = datetime.fromtimestamp(site.created_time / 1000, UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(site.name, site.timezone, ", ".join(site.allowed_origins) or "any", created)
     Console().print(table if sites else "No site yet. Add one: pistats site add NAME")
+
+
+@site_commands.command("change", epilog="Example: pistats site change news --keep-days 365")
+def change(
+    name: Annotated[str, typer.Argument(help="The site.")],
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option(help="Take events only from pages of this origin; may be repeated.")
+    ] = None,
+    any_origin: Annotated[bool, typer.Option("--any-origin", help="Take events from pages of any origin.")] = False,
+    truncate_ip: Annotated[
+        bool | None, typer.Option("--truncate-ip/--whole-ip", help="Store addresses cut to /24 (IPv6: /48), or whole.")
+    ] = None,
+    keep_days: KeepDays = None,
+    keep_for_ever: Annotated[bool, typer.Option("--keep-for-ever", help="Keep its events for ever.")] = False,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Change the rules of a site; what is not named stays as it is. Name and time zone are fixed."""
+
+    async def apply(sites: SiteStore) -> Site:
+        before = await sites.get(name)
+        return await sites.change(
+            name,
+            allowed_origins=[] if any_origin else allowed_origin or (before.allowed_origins if before else ()),
+            truncate_ip=(before is None or before.truncate_ip) if truncate_ip is None else truncate_ip,
+            keep_days=None if keep_for_ever else keep_days or (before.keep_days if before else None),
+        )
+
+    print(orjson.dumps(_public(_with_sites(data, apply)), option=orjson.OPT_INDENT_2).decode())
 
 
 @site_commands.command("rotate-key", epilog="Example: pistats site rotate-key news --which write")

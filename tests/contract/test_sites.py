@@ -94,3 +94,22 @@ async def test_one_key_can_be_rotated_alone(sites: SiteStore) -> None:
 async def test_rotating_an_unknown_site_says_so(sites: SiteStore) -> None:
     with pytest.raises(ConfigurationError, match="no site called 'nobody'"):
         await sites.rotate_key("nobody")
+
+
+async def test_the_rules_of_a_site_can_be_changed(sites: SiteStore) -> None:
+    keys = await sites.add("demo", keep_days=30)
+    changed = await sites.change("demo", allowed_origins=["https://Demo.example/"], truncate_ip=False, keep_days=365)
+    assert (changed.allowed_origins, changed.truncate_ip, changed.keep_days) == (("https://demo.example",), False, 365)
+    assert await sites.by_write_key_hash(hash_key(str(keys.write_key))) == changed
+
+
+async def test_a_change_that_cannot_be_used_changes_nothing(sites: SiteStore) -> None:
+    await sites.add("demo", keep_days=30)
+    for rules in ({"keep_days": 0}, {"keep_days": 40_000}, {"allowed_origins": ["demo"]}):
+        with pytest.raises(ConfigurationError):
+            await sites.change("demo", **{"allowed_origins": (), "truncate_ip": True, "keep_days": None, **rules})  # type: ignore[arg-type]
+    kept = await sites.get("demo")
+    assert kept is not None
+    assert kept.keep_days == 30
+    with pytest.raises(ConfigurationError, match="no site called 'nobody'"):
+        await sites.change("nobody", allowed_origins=(), truncate_ip=True, keep_days=None)
