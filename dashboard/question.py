@@ -79,12 +79,18 @@ async def _ask(site: Site, report: str, query: Any, fresh_ms: int | None) -> Any
 async def _begin(site: Site, asked: Sequence[Ask]) -> None:
     for one in asked:
         task = asyncio.create_task(_ask(site, *one, None))
+        _UNDER_WAY.add(task)
         task.add_done_callback(_look_away)
     await asyncio.sleep(0)
 
 
+_UNDER_WAY: set[asyncio.Task[Any]] = set()
+"""The event loop holds its tasks weakly: a task that nobody waits for would be lost."""
+
+
 def _look_away(task: asyncio.Task[Any]) -> None:
     """Whoever waits for the answer gets the error; here nobody does."""
+    _UNDER_WAY.discard(task)
     if not task.cancelled():
         task.exception()
 

@@ -73,7 +73,7 @@ function tips(root) {
   root.addEventListener('pointerleave', hide)
   root.addEventListener('focusout', hide)
   addEventListener('scroll', hide, { capture: true, passive: true })
-  return { show, hide }
+  return () => removeEventListener('scroll', hide, { capture: true })
 }
 const explain = (element, text) => {
   if (!text) return element
@@ -98,15 +98,24 @@ const term = (element, text) => {
 const element = (show) => ({ parentElement, data, setTriggerValue }) => {
   const root = parentElement.querySelector('.root')
   const [shown] = data ?? [{ loading: true }]
-  root.tips ??= tips(root)
+  root.untip ??= tips(root)
   root.send = (name, value) => {
-    root.toggleAttribute('data-waiting', true)
+    waiting(root, true)
     setTriggerValue(name, value)
   }
   const text = JSON.stringify(shown)
-  root.toggleAttribute('data-waiting', false)
-  if (root.shown === text) return
-  root.shown = text
-  root.toggleAttribute('data-loading', !!shown.loading)
-  show(root, shown, (name, value) => root.send(name, value))
+  waiting(root, false)
+  if (root.shown !== text) {
+    root.shown = text
+    root.toggleAttribute('data-loading', !!shown.loading)
+    show(root, shown, (name, value) => root.send(name, value))
+  }
+  return () => root.untip()
+}
+
+const WAITING_MS = 10_000 // an answer that fails or that changes nothing here leaves nothing dimmed
+const waiting = (root, on) => {
+  clearTimeout(root.waiting)
+  root.toggleAttribute('data-waiting', on)
+  if (on) root.waiting = setTimeout(() => root.toggleAttribute('data-waiting', false), WAITING_MS)
 }
