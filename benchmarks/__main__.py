@@ -4,8 +4,8 @@
     python -m benchmarks --quick                # the whole system's only, briefly: does everything still run?
     python -m benchmarks single_events idle     # only these
 
-`stream`, `enrich`, `ingest` and `consumer` measure one part in a process of its own; `idle`, `single_events`,
-`end_to_end` and `freshness` measure one running system, in this order.
+`stream`, `enrich`, `ingest`, `consumer` and `backfill` measure one part in a process of its own; `idle`,
+`single_events`, `end_to_end` and `freshness` measure one running system, in this order.
 """
 
 import argparse
@@ -28,6 +28,7 @@ PARTS: dict[str, list[str]] = {
     "enrich": [],
     "ingest": [],
     "consumer": [],
+    "backfill": [],
 }
 """Measured in a process of their own, with these arguments."""
 WHOLE: dict[str, Callable[..., Result]] = {

@@ -19,7 +19,11 @@ from pistats.errors import ConfigurationError, UnavailableError
 from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
 from pistats.mongo.sessions import transaction
+from pistats.reports.history import HistoryQuery
+from pistats.reports.reports import Reports
+from pistats.sites import SiteStore
 from pistats.topology import load_topology
+from pistats.warehouse.engine import QueryEngine
 from tests.contract.backfill.conftest import SITE, ImportSystem
 
 LOG = Path(__file__).parents[4] / "shared" / "data" / "apache_access_2015.log.gz"
@@ -220,3 +224,38 @@ async def test_two_imports_into_a_site_follow_one_another(imports: ImportSystem,
     async with other.hold(wait_s=0.1):
         with pytest.raises(UnavailableError, match="taken over"):
             await transaction(imports.live, lock.check)
+
+
+async def test_reports_say_the_same_as_the_raw_lines(imports: ImportSystem, log: Path) -> None:
+    await imports.run(log, "combined")
+    site = await SiteStore(imports.system).get(SITE)
+    assert site is not None
+    engine = QueryEngine(niceness=0)
+    reports = Reports(imports.source(), engine, imports.live, imports.system)
+    days: dict[str, Any] = {"from_date": date(2015, 5, 1), "to_date": date(2015, 5, 31), "bots": "include"}
+
+    by_day = await reports.history(
+        site, HistoryQuery(metrics=("views", "visitors", "sessions"), by=("time",), granularity="day", **days)
+    )
+    by_page = await reports.history(site, HistoryQuery(metrics=("views",), by=("page",), limit=20, **days))
+
+    expected = raw(
+        log,
+        """
+        WITH visits AS (
+            SELECT *, (time AT TIME ZONE 'Europe/Berlin')::DATE AS day,
+                   coalesce(time - lag(time) OVER visitor > INTERVAL 30 MINUTE, true) AS new
+            FROM raw WINDOW visitor AS (PARTITION BY ip, agent ORDER BY time))
+        SELECT day::VARCHAR, count(*), count(DISTINCT (ip, agent)), count(*) FILTER (new)
+        FROM visits GROUP BY day ORDER BY day""",
+    )
+    assert [tuple(row) for row in by_day.rows if row[1]] == expected
+    assert by_day.totals["visitors"] == raw(log, "SELECT count(DISTINCT (ip, agent)) FROM raw")[0][0]
+    top = raw(
+        log,
+        """SELECT coalesce(nullif(rtrim(split_part(split_part(target, '?', 1), '#', 1), '/'), ''), '/'), count(*)
+           FROM raw GROUP BY 1 ORDER BY 2 DESC LIMIT 20""",
+    )
+    assert sorted(views for _, views in by_page.rows) == sorted(views for _, views in top)
+    assert set(map(tuple, by_page.rows[:15])) <= set(top)
+    engine.close()
