@@ -9,6 +9,7 @@ from pymongo import AsyncMongoClient
 from actors.partition_client import PartitionClient
 from pistats.consumer.groups import reader_group
 from pistats.errors import PistatsError
+from pistats.jobs.failing import failing_jobs
 from pistats.ledger import read_ledger
 from pistats.settings import Settings
 from pistats.status import SystemReport, system_report
@@ -28,7 +29,7 @@ async def overview(client: AsyncMongoClient[dict[str, Any]], settings: Settings)
     server = await client.admin.command("hello")
     now = server["localTime"].replace(tzinfo=UTC)
     ledger = await read_ledger(group, int(now.timestamp() * 1000))
-    return system_report(name, logs, checkpoints, members, now, ledger)
+    return system_report(name, logs, checkpoints, members, now, ledger, await failing_jobs(system))
 
 
 async def _status(partition: int) -> PartitionStatus | None:

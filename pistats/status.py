@@ -69,11 +69,13 @@ def system_report(
     members: Sequence[Mapping[str, Any]],
     now: datetime,
     ledger: LedgerState,
+    failing: Sequence[str] = (),
 ) -> SystemReport:
     """Bring both sides together. `partitions[i]` is what the log of partition i says, None when it doesn't answer.
 
     `checkpoints`: documents of the group's `partitions` by partition. `members`: documents of its `members`.
     `now` by MongoDB's clock, which wrote the documents. `ledger` has checkpoints of its own moment.
+    `failing`: what is to be said of jobs that fail again and again.
     """
     reports = tuple(
         _partition_report(number, status, checkpoints.get(number, {}), now) for number, status in enumerate(partitions)
@@ -96,6 +98,7 @@ def system_report(
     )
     if not any(consumer["alive"] for consumer in consumers):
         problems += ("no consumer is alive: the supervisor starts one within seconds, see the Ray logs if it doesn't",)
+    problems += tuple(failing)
     problems += tuple(f"the ledger: {problem}" for problem in check_ledger(ledger)[:MAX_LEDGER_PROBLEMS])
     return SystemReport(
         healthy=not problems,

@@ -8,6 +8,7 @@ import pytest
 
 from pistats.errors import UnavailableError
 from pistats.jobs.arguments import JobArguments
+from pistats.jobs.failing import failing_jobs
 from pistats.jobs.leader import LEASE_MS, LeaderLock
 from pistats.jobs.plan import DAY_MS, plan
 from pistats.jobs.runs import Runs
@@ -137,6 +138,7 @@ async def test_a_failure_is_repeated_later_and_later_and_stays_visible(world: Wo
     scheduler = world.scheduler()
     await world.waits("chunks")
     pauses = []
+    assert await failing_jobs(world.database) == []
     for attempt in range(1, 5):
         await scheduler.tick()
         (run_id,) = world.taken()
@@ -154,6 +156,7 @@ async def test_a_failure_is_repeated_later_and_later_and_stays_visible(world: Wo
         await world.database["watermarks"].update_one({"_id": "archive"}, {"$set": {"run": None}})
     assert pauses == [RETRY_MS, 2 * RETRY_MS, 4 * RETRY_MS, 8 * RETRY_MS]
     assert {run.error for run in await world.runs.newest()} == {"disk full"}
+    assert await failing_jobs(world.database) == ["the job archive has failed 4 times in a row: disk full"]
 
 
 async def test_what_ray_refuses_is_tried_again(world: World) -> None:
