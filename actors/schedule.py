@@ -3,7 +3,6 @@
 import os
 import socket
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import ray
 
@@ -27,5 +26,4 @@ def scheduler(settings: Settings, mongodb_uri: str, system: Database) -> Schedul
         return [groups.database(group.name) for group in await groups.list() if group.state != "dropping"]
 
     owner = f"{socket.gethostname()} {os.getpid()}"
-    present = [planned for planned in plan(settings.jobs) if find_spec(f"jobs.{planned.job}") is not None]
-    return Scheduler(system, databases, present, jobs.launch, jobs.failure, owner)
+    return Scheduler(system, databases, plan(settings.jobs), jobs.launch, jobs.failure, owner)
