@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
@@ -14,11 +14,14 @@ from rich.table import Table
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.consumer.checkpoints import lag_s
-from pistats.consumer.groups import Group, GroupError, Groups
+from pistats.consumer.groups import Group, GroupError, Groups, reader_group
 from pistats.errors import UnavailableError
 from pistats.local import runtime
 from pistats.mongo.client import connect
 from pistats.settings import Settings
+
+if TYPE_CHECKING:
+    from pistats.warehouse.adopt import Adopted
 
 group_commands = typer.Typer(help="Consumer groups: list them, switch the readers, drop one.", no_args_is_help=True)
 T = TypeVar("T")
@@ -63,6 +66,21 @@ def promote(
         print(f"The readers show {name} from now on. Back: pistats group promote {before}")
 
 
+@group_commands.command("adopt", epilog="Example: pistats group adopt fixed")
+def adopt(
+    name: Annotated[str, typer.Argument(help="A replayed group that the readers don't show yet.")],
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Give a replayed group what it cannot know: events from before its start, and imports, of the group shown now.
+
+    Promoting it then loses no history. May be repeated, also after an interruption.
+    """
+    adopted = _with_groups(data, lambda groups: _adopt(groups, name, Settings(data=data)))
+    print(f"{name} has taken over {adopted.events:,} events of {adopted.dates:,} dates.")
+    if adopted.own_imports:
+        print(f"Not the imports of {', '.join(adopted.own_imports)}, of which it had some: repeat `pistats import`.")
+
+
 @group_commands.command("drop", epilog="Example: pistats group drop fixed")
 def drop(
     name: Annotated[str, typer.Argument(help="A group that the readers don't show.")],
@@ -89,6 +107,22 @@ async def _promote(groups: Groups, name: str, behind: bool) -> str:
                 "it with --behind."
             )
     return await groups.promote(name)
+
+
+async def _adopt(groups: Groups, name: str, settings: Settings) -> "Adopted":
+    from pistats.warehouse.adopt import Adoption  # half a second of pyarrow, which no other command here needs
+    from pistats.warehouse.storage import Storage
+
+    if await groups.find(name) is None:
+        raise GroupError(f"There is no group {name}: `pistats group list` shows them.")
+    system = groups.database(name).client[settings.database()]
+    shown = await reader_group(system, settings)
+    if shown == name:
+        raise GroupError(f"The readers show {name} already: a group takes over from another one, before it is shown.")
+    storage = Storage(settings.warehouse_root)
+    with Console(stderr=True).status("Taking over …") as status:
+        adoption = Adoption(system, groups.database(shown), groups.database(name), name, storage, "adopt")
+        return await adoption.run(lambda file: status.update(f"{file.site} {file.date}"))
 
 
 async def _drop(groups: Groups, name: str) -> None:

@@ -69,6 +69,7 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
             ],
             "removed_files": [IndexModel([("removed_at", ASCENDING)], name="removed")],
             "dirty_dates": [],
+            "adopted": [],
             "requests": [IndexModel([("partition", ASCENDING), ("created_at", ASCENDING)], name="partition")],
             "dead_letters": [
                 IndexModel([("created_at", DESCENDING)], name="newest"),
