@@ -1,6 +1,7 @@
 """One way to connect to MongoDB, with time-outs that fail before a user gives up."""
 
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pymongo import AsyncMongoClient, MongoClient
 
@@ -31,9 +32,15 @@ def connect(uri: str) -> AsyncMongoClient[Document]:
     No connection is made until the first command. The caller closes it: `await client.close()`.
     Options in `uri` win over ours, except the write concern: nothing here may be acknowledged and then rolled back.
     """
-    return AsyncMongoClient(uri, **OPTIONS)
+    return AsyncMongoClient(uri, **_options(uri))
 
 
 def connect_blocking(uri: str) -> MongoClient[Document]:
     """The same for threads that may wait: a writer of the log in MongoDB."""
-    return MongoClient(uri, **OPTIONS)
+    return MongoClient(uri, **_options(uri))
+
+
+def _options(uri: str) -> dict[str, Any]:
+    """Ours, without those that the URI gives: PyMongo lets keyword arguments win over the URI."""
+    given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
+    return {name: value for name, value in OPTIONS.items() if name == "w" or name.lower() not in given}

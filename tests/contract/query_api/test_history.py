@@ -10,8 +10,6 @@ from tests.contract.query_api.conftest import Reader
 HISTORY = "/v1/history"
 DAYS = {"from": "2026-11-02", "to": "2026-11-04"}
 
-pytestmark = pytest.mark.usefixtures("warehouse")
-
 
 async def answer_of(reader: Reader, **asked: Any) -> dict[str, Any]:
     answer = await reader.get(HISTORY, **{**DAYS, **asked})
@@ -19,6 +17,7 @@ async def answer_of(reader: Reader, **asked: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
+@pytest.mark.usefixtures("warehouse")
 async def test_days_come_with_the_columns_that_were_asked_for(reader: Reader) -> None:
     found = await answer_of(reader, metrics="visitors,views,events")
 
@@ -28,6 +27,7 @@ async def test_days_come_with_the_columns_that_were_asked_for(reader: Reader) ->
     assert (found["comparison"], found["truncated"]) == (None, False)
 
 
+@pytest.mark.usefixtures("warehouse")
 async def test_other_dimensions_filters_and_bots(reader: Reader) -> None:
     condition = orjson.dumps({"field": "country", "op": "eq", "value": "DE"}).decode()
 
@@ -40,6 +40,7 @@ async def test_other_dimensions_filters_and_bots(reader: Reader) -> None:
     assert bots["totals"] == {"events": 3}
 
 
+@pytest.mark.usefixtures("warehouse")
 async def test_the_period_before_stands_beside(reader: Reader) -> None:
     found = await answer_of(
         reader, **{"from": "2026-11-03", "to": "2026-11-03", "metrics": "views", "compare": "previous"}

@@ -118,7 +118,7 @@ async def test_a_visitor_is_exported_with_every_event(reader: Reader, warehouse:
     assert len(found["sessions"]) == found["totals"]["sessions"] == 6
 
 
-async def test_a_visitor_of_whom_nothing_is_kept_is_not_found(reader: Reader, warehouse: list[dict[str, Any]]) -> None:
+async def test_a_visitor_of_whom_nothing_is_kept_is_not_found(reader: Reader) -> None:
     unknown, long = await reader.get("/v1/visitors/nobody/a%2Fb"), await reader.get(f"/v1/visitors/{'x' * 129}")
 
     assert (unknown.status, unknown.json()["type"]) == (404, "/problems/not-found")
@@ -145,25 +145,21 @@ async def test_nothing_of_another_site_is_read(reader: Reader, warehouse: list[d
         b'{"steps": [{"name": "a", "where": ' + b'{"all": [' * 5_000 + b"]}" * 5_000 + b"}]}",
     ],
 )
-async def test_text_that_is_none_is_no_fault_of_the_server(
-    reader: Reader, warehouse: list[dict[str, Any]], body: bytes
-) -> None:
+async def test_text_that_is_none_is_no_fault_of_the_server(reader: Reader, body: bytes) -> None:
     answer = await reader.ask("POST", "/v1/funnel", data=body, headers={"content-type": "application/json"})
 
     assert answer.status in (200, 400, 422), answer.body
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "%00", "2026-11-02", "e30=", "WzFd"])
-async def test_a_cursor_that_is_none_is_refused(reader: Reader, warehouse: list[dict[str, Any]], cursor: str) -> None:
+async def test_a_cursor_that_is_none_is_refused(reader: Reader, cursor: str) -> None:
     answer = await reader.get("/v1/events", cursor=cursor, **DAYS)
 
     assert (answer.status, answer.json()["type"]) == (422, "/problems/invalid-request")
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "$where", "\x00", "../../etc/passwd", "%ED%A0%80", "a" * 128, "{}"])
-async def test_hostile_names_of_visitors_find_nothing(
-    reader: Reader, warehouse: list[dict[str, Any]], text: str
-) -> None:
+async def test_hostile_names_of_visitors_find_nothing(reader: Reader, text: str) -> None:
     events = await reader.get("/v1/events", visitor=text, **DAYS)
     history = await reader.get("/v1/retention", event=text[:64], **DAYS)
 
