@@ -19,6 +19,9 @@ MAX_PROPERTIES = 100
 
 MAX_VALUE_CHARS = 300
 
+MAX_ENGAGED_MS = 86_400_000
+"""More than a session lasts is no time that anyone spent."""
+
 TRAITS = ("country", "city", "device", "browser", "os", "language")
 
 
@@ -79,15 +82,26 @@ def _session(session: VisitorSession, events: Sequence[dict[str, Any]], timezone
 
 
 def _event(event: dict[str, Any], timezone: ZoneInfo) -> Data:
-    properties = _flat(event.get("properties"))
+    properties, engaged = _flat(event.get("properties")), _engaged(event)
+    if engaged:
+        properties = [(name, value) for name, value in properties if name != "engaged_ms"]
     return {
         "time": f"{datetime.fromtimestamp(event['event_time'] / 1000, timezone):%H:%M:%S}",
-        "name": None if event["name"] == "page_view" else event["name"],
+        "name": engaged or (None if event["name"] == "page_view" else event["name"]),
+        "quiet": bool(engaged),
         "where": event.get("path") or event.get("url") or ("–" if event["name"] == "page_view" else ""),
         "title": event.get("title"),
         "properties": properties,
         "properties_say": f"{_count(len(properties), 'property', 'properties')}",
     }
+
+
+def _engaged(event: dict[str, Any]) -> str:
+    """What the tracker says by itself while a page is looked at, in words."""
+    properties = event.get("properties")
+    told = properties.get("engaged_ms") if event["name"] == "engagement" and isinstance(properties, dict) else None
+    known = isinstance(told, (int, float)) and not isinstance(told, bool) and 0 <= told <= MAX_ENGAGED_MS
+    return f"engaged {fmt.duration(told / 1000)}" if known and told is not None else ""
 
 
 def _flat(properties: Any) -> list[tuple[str, str]]:

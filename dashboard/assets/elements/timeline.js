@@ -14,7 +14,8 @@ function facts(root, items) {
 
 function event(item) {
   const line = make('li', 'event')
-  line.toggleAttribute('data-own', !!item.name)
+  line.toggleAttribute('data-own', !!item.name && !item.quiet)
+  line.toggleAttribute('data-quiet', !!item.quiet)
   const what = put(make('div', 'what'), item.name ? cut(make('span', 'chip text'), item.name) : null, cut(make('span', 'text'), item.where), item.title ? cut(make('span', 'title text'), item.title) : null)
   const more = make('div')
   put(more, what)

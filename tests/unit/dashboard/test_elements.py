@@ -161,6 +161,7 @@ def test_a_timeline_groups_events_by_session_and_keeps_hostile_text() -> None:
     )
     data = timeline_data(report, UTC)
     [shown] = data["sessions"]
+    assert not shown["events"][0]["quiet"]
     assert shown["events"][0]["name"] == EVIL
     assert shown["events"][0]["properties"] == [(EVIL, EVIL), ("n", "1.5")]
     assert shown["missing"] == "2 older events not shown; the export has them all."
@@ -176,3 +177,23 @@ def test_an_unknown_visitor_has_no_facts_but_advice() -> None:
     data = timeline_data(report, UTC)
     assert data["facts"] == []
     assert data["empty"]
+
+
+def test_engaged_time_is_said_in_words_unless_it_is_nonsense() -> None:
+    def shown(told: Any) -> Any:
+        event = {"name": "engagement", "session_id": "s", "event_time": 0, "properties": {"engaged_ms": told}}
+        session = VisitorSession("s", 0, 0, 1, 0, False, 0, 0, None, None, None, None, None)
+        report = VisitorReport(
+            visitor_id="v",
+            user_id=None,
+            traits={},
+            totals=VisitorTotals(1, 0, 1, 0, 0, 0),
+            sessions=(session,),
+            timeline=(event,),
+            complete_through=None,
+        )
+        return timeline_data(report, UTC)["sessions"][0]["events"][0]
+
+    assert (shown(12_000)["name"], shown(12_000)["properties"]) == (f"engaged 12{NO_BREAK}s", [])
+    for nonsense in (True, "12", -1, 1e300, None):
+        assert shown(nonsense)["name"] == "engagement"
