@@ -45,11 +45,21 @@ def period_of(granularity: Granularity, day: int) -> int:
     return (day + MONDAY) // 7 if granularity == "week" else month_of(day)
 
 
-def first_date(granularity: Granularity, period: int) -> date:
+def first_day(granularity: Granularity, period: int) -> int:
     """The day on which a period starts."""
-    if granularity == "month":
-        return date(1970 + period // 12, period % 12 + 1, 1)
-    return date_of(period if granularity == "day" else period * 7 - MONDAY)
+    if granularity == "day":
+        return period
+    return period * 7 - MONDAY if granularity == "week" else _month_start(period)
+
+
+@lru_cache(4_096)
+def _month_start(month: int) -> int:
+    return day_of(date(1970 + month // 12, month % 12 + 1, 1))
+
+
+def first_date(granularity: Granularity, period: int) -> date:
+    """The date on which a period starts."""
+    return date_of(first_day(granularity, period))
 
 
 def date_of(day: int) -> date:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pistats.visitors.calendar import GRANULARITIES, Granularity, period_of
+from pistats.visitors.calendar import GRANULARITIES, Granularity, first_day, period_of
 
 MAX_PERIODS = 400
 """Of one retention row: a year of days, and more weeks and months than anyone looks at. Bounds a cell's document."""
@@ -67,9 +67,18 @@ class ActiveDays:
         return {granularity: self._row(granularity) for granularity in GRANULARITIES}
 
     def _row(self, granularity: Granularity) -> "Row":
+        """Goes from period to period, not from day to day: whoever sends days without number gets no more for it."""
         cohort = period_of(granularity, self.first_day)
-        periods = dict.fromkeys(period_of(granularity, day) - cohort for day in self)
-        return Row(cohort, tuple(period for period in periods if period < MAX_PERIODS))
+        active = []
+        begin, length = 0, self.bits.bit_length()
+        for period in range(MAX_PERIODS):
+            if begin >= length:
+                break
+            end = first_day(granularity, cohort + period + 1) - self.first_day
+            if self.bits >> begin & ((1 << (end - begin)) - 1):
+                active.append(period)
+            begin = end
+        return Row(cohort, tuple(active))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class RowChange:
     sized: bool
 
 
-@lru_cache(8_192)
+@lru_cache(1_024)
 def changes_of(site: str, before: ActiveDays | None, after: ActiveDays | None) -> tuple[RowChange, ...]:
     """What has to change when a visitor's days do. None: the visitor is not known, or not any more.
 
