@@ -22,6 +22,7 @@ from serve_app.query.guard import Guard
 from serve_app.query.live_numbers import LiveNumbers, NewView
 from serve_app.query.parts import Parts
 from serve_app.query.problem import Problem, answer_problems
+from serve_app.query.shapes import Shape
 from serve_app.query.shown_group import GroupParts, ShownGroup
 from serve_app.query.warehouse import Warehouse
 
@@ -103,6 +104,9 @@ def _describe_problems(app: FastAPI) -> None:
         document = made()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = Problem.model_json_schema()
+        for shape in Shape.__subclasses__():
+            if shape.__name__ in schemas and (examples := shape.model_json_schema().get("examples")):
+                schemas[shape.__name__]["examples"] = examples  # FastAPI leaves out what is null in them
         for path in document["paths"].values():
             for call in path.values():
                 for parameter in call.get("parameters", ()):

@@ -17,6 +17,11 @@ from serve_app.query.problem import REPORT_REFUSALS, documented
 LINES_AT_ONCE = 200
 """Events of one piece of a streamed answer: some 200 KB."""
 
+EXAMPLE = (
+    '{"site":"news","event_id":"a1","name":"page_view","visitor_id":"v1","event_time":1795525507120,"path":"/shop",…}\n'
+    '{"next_cursor":"…"}\n'
+)
+
 router = APIRouter(tags=["reports"])
 
 
@@ -24,7 +29,10 @@ router = APIRouter(tags=["reports"])
     "/events",
     summary="Events, one by one",
     response_class=StreamingResponse,
-    responses={200: {"description": "One event a line", "content": {NDJSON: {}}}, **documented(*REPORT_REFUSALS)},
+    responses={
+        200: {"description": "One event a line", "content": {NDJSON: {"example": EXAMPLE}}},
+        **documented(*REPORT_REFUSALS),
+    },
 )
 async def events(
     request: Request, site: ReadableSite, asked: Annotated[EventsParameters, Query()]

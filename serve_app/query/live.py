@@ -21,6 +21,8 @@ PING_S = 15
 KEY_CHECK_S = 30.0
 """How long a stream goes on after its read key was replaced."""
 
+STREAM_EXAMPLE = 'event: live\ndata: {"as_of": "2026-11-24T13:05:07.120Z", "current_visitors_5m": 31, …}\n\n'
+
 router = APIRouter(tags=["live"])
 
 
@@ -28,7 +30,7 @@ router = APIRouter(tags=["live"])
     "/live",
     summary="What is happening now",
     response_model=LiveAnswer,
-    responses=documented(UNKNOWN_KEY, WRITE_KEY, UNAVAILABLE),
+    responses=documented(UNKNOWN_KEY, WRITE_KEY, OVERLOADED, UNAVAILABLE),
 )
 async def live(request: Request, site: ReadableSite) -> dict[str, Any]:
     """Visitors of the last 5 and 30 minutes, views per minute, top lists, trending topics and the latest events."""
@@ -45,7 +47,7 @@ async def live(request: Request, site: ReadableSite) -> dict[str, Any]:
     responses={
         200: {
             "description": "An endless stream: each `data:` is the answer of /live",
-            "content": {"text/event-stream": {}},
+            "content": {"text/event-stream": {"example": STREAM_EXAMPLE}},
         },
         **documented(UNKNOWN_KEY, WRITE_KEY, OVERLOADED, UNAVAILABLE),
     },

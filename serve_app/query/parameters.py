@@ -26,7 +26,7 @@ FILTER_CHARS = 4_000
 """Of a condition in the address: HAProxy takes request lines of 16 KB, and each quote is three characters there."""
 
 FILTER_EXAMPLE = '{"field": "country", "op": "in", "value": ["DE", "AT"]}'
-WHERE_EXAMPLE = {"field": "path", "op": "starts_with", "value": "/shop"}
+WHERE_EXAMPLE: dict[str, Any] = {"field": "path", "op": "starts_with", "value": "/shop"}
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -229,6 +229,20 @@ class FunnelStepBody(Parameters):
 
 class FunnelBody(RangeParameters):
     """A funnel."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "steps": [{"name": "page_view", "where": WHERE_EXAMPLE}, {"name": "purchase"}],
+                    "window_s": 3_600,
+                    "from": "2026-11-01",
+                    "to": "2026-11-30",
+                }
+            ]
+        },
+    )
 
     steps: list[FunnelStepBody] = Field(min_length=1, max_length=funnel.MAX_STEPS)
     window_s: int = Field(86_400, ge=1, le=funnel.MAX_WINDOW_S, description="Seconds from the first step to the last.")

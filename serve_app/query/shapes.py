@@ -5,6 +5,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
+def example(answer: dict[str, Any]) -> ConfigDict:
+    """What an answer looks like, for its description; answers may have more than is described."""
+    return ConfigDict(extra="allow", json_schema_extra={"examples": [answer]})
+
+
 class Shape(BaseModel):
     model_config = ConfigDict(extra="allow")
 
@@ -71,6 +76,25 @@ class LiveAnswer(Shape):
     status: str
     warnings: list[str]
 
+    model_config = example(
+        {
+            "as_of": "2026-11-24T13:05:07.120Z",
+            "current_visitors_5m": 31,
+            "visitors_30m": 112,
+            "views_per_minute": [{"minute": "2026-11-24T13:05:00.000Z", "views": 9, "visitors": 7}],
+            "top_pages": [{"path": "/shop", "views": 40, "visitors": 22}],
+            "trending": [{"topic": "election", "score": 6.1, "count": 48, "expected": 14.2, "new": False}],
+            "sources": [{"source": "Google", "views": 51, "visitors": 34}],
+            "countries": [{"country": "DE", "views": 77, "visitors": 60}],
+            "devices": [{"device": "mobile", "views": 80, "visitors": 63}],
+            "events": [{"event": "page_view", "count": 131, "visitors": 112}],
+            "feed": [],
+            "lag_s": 0.0,
+            "status": "live",
+            "warnings": [],
+        }
+    )
+
 
 class LedgerRowShape(Shape):
     partition: int
@@ -94,6 +118,23 @@ class LedgerAnswer(Shape):
     rows: list[LedgerRowShape]
     totals: dict[str, int]
     balanced: bool
+
+    model_config = example(
+        {
+            "rows": [
+                {
+                    **{"partition": 0, "minute": "2026-11-24T13:04:00.000Z", "appended": 812, "duplicates": 3},
+                    **{"enriched": 790, "bots": 20, "dead_lettered": 2, "erased": 0, "archived": 600, "waiting": 210},
+                    **{"skipped": 0, "difference": 0, "balanced": True},
+                }
+            ],
+            "totals": {
+                **{"appended": 812, "duplicates": 3, "enriched": 790, "bots": 20, "dead_lettered": 2, "erased": 0},
+                **{"archived": 600, "waiting": 210, "skipped": 0},
+            },
+            "balanced": True,
+        }
+    )
 
 
 Value = str | int | float | None
@@ -119,18 +160,14 @@ class HistoryAnswer(Shape):
     complete_through: str | None
     truncated: bool
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "columns": ["time", "visitors", "views"],
-                    "rows": [["2026-11-01", 1204, 3310], ["2026-11-02", 1411, 4027]],
-                    "totals": {"visitors": 2390, "views": 7337},
-                    "comparison": None,
-                    "complete_through": "2026-11-24T13:05:07.120Z",
-                    "truncated": False,
-                }
-            ]
+    model_config = example(
+        {
+            "columns": ["time", "visitors", "views"],
+            "rows": [["2026-11-01", 1204, 3310], ["2026-11-02", 1411, 4027]],
+            "totals": {"visitors": 2390, "views": 7337},
+            "comparison": None,
+            "complete_through": "2026-11-24T13:05:07.120Z",
+            "truncated": False,
         }
     )
 
@@ -148,16 +185,12 @@ class RetentionAnswer(Shape):
     cohorts: list[CohortShape]
     complete_through: str | None
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "cohorts": [
-                        {"start": "2026-11-01", "size": 100, "returned": [100, 31, 12], "complete": [True, True, False]}
-                    ],
-                    "complete_through": "2026-11-03T13:05:07.120Z",
-                }
-            ]
+    model_config = example(
+        {
+            "cohorts": [
+                {"start": "2026-11-01", "size": 100, "returned": [100, 31, 12], "complete": [True, True, False]}
+            ],
+            "complete_through": "2026-11-03T13:05:07.120Z",
         }
     )
 
@@ -174,17 +207,13 @@ class FunnelAnswer(Shape):
     steps: list[FunnelStepShape]
     complete_through: str | None
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "steps": [
-                        {"visitors": 1200, "share": 1.0, "median_s": None},
-                        {"visitors": 300, "share": 0.25, "median_s": 42.5},
-                    ],
-                    "complete_through": "2026-11-24T13:05:07.120Z",
-                }
-            ]
+    model_config = example(
+        {
+            "steps": [
+                {"visitors": 1200, "share": 1.0, "median_s": None},
+                {"visitors": 300, "share": 0.25, "median_s": 42.5},
+            ],
+            "complete_through": "2026-11-24T13:05:07.120Z",
         }
     )
 
@@ -200,6 +229,21 @@ class VisitorAnswer(Shape):
     complete_through: str | None
     events: list[dict[str, Any]]
 
+    model_config = example(
+        {
+            "visitor_id": "v1",
+            "user_id": None,
+            "traits": {"country": "DE"},
+            "totals": {
+                **{"events": 1, "views": 1, "sessions": 1, "engaged_ms": 4200},
+                **{"first_time": 1795525507120, "last_time": 1795525507120},
+            },
+            "sessions": [{"session_id": "5f0c", "start": 1795525507120, "end": 1795525507120, "events": 1}],
+            "complete_through": "2026-11-24T13:05:07.120Z",
+            "events": [{"site": "news", "event_id": "a1", "name": "page_view", "event_time": 1795525507120}],
+        }
+    )
+
 
 class ErasureAnswer(Shape):
     """`events` and `sessions`: what was shown of the visitor until now. `removed`: what was rewritten or deleted.
@@ -214,17 +258,13 @@ class ErasureAnswer(Shape):
     removed: dict[str, int]
     state: str
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "visitor_id": "v1",
-                    "erased_time": "2026-11-24T13:05:07.120Z",
-                    "events": 9,
-                    "sessions": 6,
-                    "removed": {"chunks": 1, "files": 3, "dead_letters": 0, "feeds": 1},
-                    "state": "removed",
-                }
-            ]
+    model_config = example(
+        {
+            "visitor_id": "v1",
+            "erased_time": "2026-11-24T13:05:07.120Z",
+            "events": 9,
+            "sessions": 6,
+            "removed": {"chunks": 1, "files": 3, "dead_letters": 0, "feeds": 1},
+            "state": "removed",
         }
     )

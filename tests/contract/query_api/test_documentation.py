@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import jsonschema
 import pytest
 
+from pistats.settings import Settings
+from serve_app.query.app import build_query_app
+from serve_app.query.parameters import FunnelBody
 from serve_app.query.problem import KINDS
 from tests.contract.query_api.conftest import Reader
 
@@ -96,3 +100,26 @@ def test_every_problem_is_documented_with_its_status() -> None:
     rows = dict(re.findall(r"^\| `(/problems/[^`]+)` \| (\d+) \|", PAGE, re.MULTILINE))
 
     assert rows == {kind.type: str(kind.status) for kind in KINDS}
+
+
+def test_every_answer_has_an_example_of_its_shape() -> None:
+    document = build_query_app(Settings(), "mongodb://127.0.0.1:1").openapi()
+    checked = []
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            for kind, content in operation["responses"]["200"]["content"].items():
+                if kind != "application/json":
+                    assert content["example"], path
+                    continue
+                name = content["schema"]["$ref"].rpartition("/")[2]
+                shape = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+                (shown,) = document["components"]["schemas"][name]["examples"]
+                jsonschema.validate(shown, shape)
+                checked.append(name)
+    assert len(checked) >= 7
+
+
+def test_the_example_of_a_funnel_is_one() -> None:
+    (shown,) = FunnelBody.model_json_schema()["examples"]
+
+    assert FunnelBody.model_validate(shown).steps[1].name == "purchase"
