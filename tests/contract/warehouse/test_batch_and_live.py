@@ -75,10 +75,6 @@ async def test_every_cell_of_the_cohorts(
     }
     for question, parts in counted.items():
         batch = cells_of(question, parts)
-        assert (
-            batch == {key: live[key] for key in live if key[0] == question.granularity}
-            or [*differences(SITE, question, batch, live, NOW)] == []
-        )
         assert [*differences(SITE, question, batch, live, NOW)] == []
         table = cells_table(question, parts, NOW)
         assert sum(one["size"] for one in table.to_pylist() if one["period"] == 0) == sum(
@@ -128,7 +124,7 @@ async def test_a_day_in_live_minutes_ledger_and_warehouse(
         minutes, by_row = count_day(there, connection, DAY, DAY + DAY_MS, rows)
     live = await live_minutes(group, SITE, DAY, DAY + DAY_MS)
 
-    assert sum(sum(counts) for counts in minutes.values()) > 800
+    assert sum(sum(counts) for counts in minutes.values()) == 800
     assert [*minute_differences(SITE, minutes, live)] == []
     assert [*ledger_differences(rows, by_row)] == []
 
