@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import signal
 import subprocess
 import sys
 import urllib.error
@@ -122,28 +121,3 @@ def test_a_log_is_imported_once_by_either_command(system: RunningSystem, log: Pa
                 first_times[visitor] = min(time, first_times.get(visitor, time))
         stored = {one["_id"]["visitor_id"]: one["first_time"] for one in visitors.find({"_id.site": site})}
     assert stored == first_times
-
-
-def test_an_import_that_is_killed_goes_on(system: RunningSystem, log: Path, tmp_path: Path) -> None:
-    site = system.site("killed.example")["site"]
-    lines = gzip.decompress(log.read_bytes()).splitlines(keepends=True)
-    file = tmp_path / "large.log"
-    file.write_bytes(b"".join(lines * 16))
-    command = [sys.executable, "-m", "pistats", "import", str(file), "--site", site, "--format", "combined"]
-    with MongoClient[dict[str, Any]](system.runtime["mongodb_uri"]) as client:
-        imports = group(system, client)["imports"]
-        with subprocess.Popen(
-            command,
-            env={**os.environ, "PISTATS_DATA": str(system.data)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process:
-            wait_for(lambda: imports.count_documents({"_id.site": site}), 90, "the first unit is published")
-            os.killpg(process.pid, signal.SIGKILL)
-        before = imports.count_documents({"_id.site": site})
-        done = system.run("import", str(file), "--site", site, "--format", "combined")
-        assert imports.count_documents({"_id.site": site}) > before
-    assert "imported before 0" not in done.stdout
-    found = exported(system, site, *MAY_2015)
-    assert len(found) == len({event["event_id"] for event in found}) == 16 * 9_999
