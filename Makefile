@@ -40,6 +40,10 @@ test: check ## lint, types, import rules and all tests
 bench: venv ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
 
+.PHONY: screenshots
+screenshots: venv ## every page of the dashboard, light and dark, wide and narrow, into artifacts/
+	$(BIN)/python -m tests.browser.screenshots
+
 .PHONY: reference
 reference: venv ## docs/CLI.md and docs/SETTINGS.md, made from the code
 	$(BIN)/typer pistats.cli utils docs --name pistats --title "The command line" --output docs/CLI.md

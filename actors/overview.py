@@ -1,35 +1,28 @@
 """Asks every part of a running system how it is."""
 
 import asyncio
-from datetime import UTC
 from typing import Any
 
 from pymongo import AsyncMongoClient
 
 from actors.partition_client import PartitionClient
-from pistats.consumer.groups import reader_group
 from pistats.errors import PistatsError
-from pistats.jobs.failing import failing_jobs
-from pistats.ledger import read_ledger
 from pistats.settings import Settings
-from pistats.status import SystemReport, system_report
+from pistats.status import SystemReport
 from pistats.stream.partition import PartitionStatus
+from pistats.system_overview import system_overview
 from pistats.topology import settle_topology
 
 
 async def overview(client: AsyncMongoClient[dict[str, Any]], settings: Settings) -> SystemReport:
     """The report of the whole system; a part that doesn't answer is part of it. Raises when MongoDB is away."""
-    system = client[settings.database()]
-    topology = await settle_topology(system, settings.stream.partitions)
-    logs = await asyncio.gather(*(_status(partition) for partition in range(topology.actors)))
-    name = await reader_group(system, settings)
-    group = client[settings.database(name)]
-    checkpoints = {document["_id"]: document async for document in group["partitions"].find()}
-    members = [document async for document in group["members"].find().sort("_id")]
-    server = await client.admin.command("hello")
-    now = server["localTime"].replace(tzinfo=UTC)
-    ledger = await read_ledger(group, int(now.timestamp() * 1000))
-    return system_report(name, logs, checkpoints, members, now, ledger, await failing_jobs(system))
+    topology = await settle_topology(client[settings.database()], settings.stream.partitions)
+    return await system_overview(client, settings, await partition_statuses(topology.actors))
+
+
+async def partition_statuses(partitions: int) -> list[PartitionStatus | None]:
+    """What each log says of itself; None for one that doesn't answer."""
+    return list(await asyncio.gather(*(_status(partition) for partition in range(partitions))))
 
 
 async def _status(partition: int) -> PartitionStatus | None:

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 from actors.handles import create_partition, detached, find
 from actors.logs import log_to_ray
 from actors.names import SUPERVISOR, partition_name
+from actors.overview import partition_statuses
 from actors.partition_client import PartitionClient
 from actors.pools import ConsumerPools
 from actors.schedule import TICK_S, scheduler
@@ -20,6 +21,7 @@ from pistats.errors import PistatsError
 from pistats.mongo.client import connect
 from pistats.resize import carry_out
 from pistats.settings import Settings
+from pistats.status_board import POST_INTERVAL_S, StatusBoard
 from pistats.topology import Topology, load_topology
 from pistats.topology_cache import TopologyCache
 
@@ -41,6 +43,7 @@ class SupervisorActor:
         self._settings = settings
         self._mongodb_uri = mongodb_uri
         self._system = connect(mongodb_uri)[settings.database()]
+        self._board = StatusBoard(self._system)
         self._groups = Groups(self._system, settings)
         self._pools = ConsumerPools(self._groups, settings, mongodb_uri)
         self._topology = TopologyCache(lambda: load_topology(self._system, newest=True), topology)
@@ -50,6 +53,7 @@ class SupervisorActor:
             asyncio.create_task(self._repeat(self._heal, HEAL_INTERVAL_S)),
             asyncio.create_task(self._repeat(self._resize, RESIZE_INTERVAL_S)),
             asyncio.create_task(self._repeat(self._trim, TRIM_INTERVAL_S)),
+            asyncio.create_task(self._repeat(self._post_status, POST_INTERVAL_S)),
         ]
         if settings.jobs.scheduled:
             schedule = scheduler(settings, mongodb_uri, self._system)
@@ -81,6 +85,11 @@ class SupervisorActor:
         topology = self._topology.known  # at most `HEAL_INTERVAL_S` old: the actors that it needs have been made
         if await carry_out(self._system, topology, PartitionClient):
             log.info("resized from %d partitions: %s", topology.partitions, await self._topology.refresh())
+
+    async def _post_status(self) -> None:
+        """Say how the logs are, for readers without Ray, while there is one."""
+        if await self._board.wanted():
+            await self._board.post(await partition_statuses(self._topology.known.actors))
 
     async def _newest_topology(self) -> Topology:
         """What MongoDB says, or what it said when it still answered: actors are healed without it too."""

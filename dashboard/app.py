@@ -25,6 +25,7 @@ from pistats.consumer.groups import reader_group
 from pistats.live import LiveView
 from pistats.live.hub import LiveHub
 from pistats.live.source import LiveSource
+from pistats.operations import Operations
 from pistats.reports.reports import Reports
 from pistats.settings import Settings
 from pistats.warehouse.engine import QueryEngine
@@ -41,11 +42,16 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
     hub = LiveHub(lambda: shown.source.view, lambda: shown.source.connected, settings.live.updates_per_s, clock)
     shown.changed = hub.changed
     sign_ins = SignIns(keeper, settings.dashboard.sign_in_s, clock, settings.oidc)
+    operations = Operations(client, settings, clock)
     oidc = Oidc(settings.oidc, settings.dashboard, clock)
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
-        provide(Services(settings, system, keeper, sign_ins, hub, shown, Answers(clock), asyncio.get_running_loop()))
+        provide(
+            Services(
+                settings, system, keeper, sign_ins, hub, shown, Answers(clock), operations, asyncio.get_running_loop()
+            )
+        )
         tasks = [asyncio.create_task(part.run()) for part in (keeper, shown, hub)]
         try:
             yield

@@ -13,6 +13,7 @@ from dashboard.shown import ShownGroup
 from dashboard.sign_in import SignIns
 from pistats.errors import UnavailableError
 from pistats.live.hub import LiveHub
+from pistats.operations import Operations
 from pistats.reports.reports import Reports
 from pistats.settings import Settings
 
@@ -33,6 +34,7 @@ class Services:
     hub: LiveHub
     shown: ShownGroup
     answers: Answers
+    operations: Operations
     loop: asyncio.AbstractEventLoop
 
     @property

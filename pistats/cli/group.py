@@ -15,6 +15,7 @@ from rich.table import Table
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.consumer.checkpoints import lag_s
 from pistats.consumer.groups import Group, GroupError, Groups, reader_group
+from pistats.consumer.promotion import promote_caught_up
 from pistats.errors import UnavailableError
 from pistats.local import runtime
 from pistats.mongo.client import connect
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 group_commands = typer.Typer(help="Consumer groups: list them, switch the readers, drop one.", no_args_is_help=True)
 T = TypeVar("T")
 
-BEHIND_S = 60.0
-"""A group that is further behind is not shown unasked: its numbers would be of the past."""
 DROP_TIMEOUT_S = 120.0
 """Consumers hand over within a lease, and the supervisor looks every few seconds."""
 POLL_S = 0.3
@@ -59,7 +58,7 @@ def promote(
 
     The one that was shown before goes on in the shadow, so that the same command can bring it back.
     """
-    before = _with_groups(data, lambda groups: _promote(groups, name, behind))
+    before = _with_groups(data, lambda groups: promote_caught_up(groups, name, behind=behind))
     if before == name:
         print(f"The readers show {name} already.")
     else:
@@ -96,17 +95,6 @@ def drop(
 
 async def _listed(groups: Groups) -> list[tuple[Group, float]]:
     return [(group, await lag_s(groups.database(group.name))) for group in await groups.list()]
-
-
-async def _promote(groups: Groups, name: str, behind: bool) -> str:
-    if await groups.find(name) is not None and not behind:
-        lag = await lag_s(groups.database(name))
-        if lag > BEHIND_S:
-            raise GroupError(
-                f"{name} is still {lag:,.0f} s behind: wait for it (pistats replay --group {name} --wait), or promote "
-                "it with --behind."
-            )
-    return await groups.promote(name)
 
 
 async def _adopt(groups: Groups, name: str, settings: Settings) -> "Adopted":

@@ -1,0 +1,125 @@
+"""What whoever runs piStats looks at, in one report: partitions, ledger, dead letters, jobs, groups, disk."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+from pistats.clock import Clock, now_ms
+from pistats.consumer.checkpoints import lag_s
+from pistats.consumer.dead_letters import DeadLetter, DeadLetters
+from pistats.consumer.groups import Group, Groups
+from pistats.jobs.plan import plan
+from pistats.jobs.runs import JobRun, Runs
+from pistats.mongo.indexes import Database
+from pistats.reports.ledger import LedgerRow, ledger_rows
+from pistats.settings import Settings
+from pistats.status import SystemReport
+from pistats.status_board import StatusBoard
+from pistats.system_overview import system_overview
+
+LEDGER_MS = 15 * 60_000
+"""Minutes of the ledger that are shown one by one."""
+MAX_LETTERS = 20
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A scheduled job. `last`: its newest run; `next_time`: when it is looked at next, in Unix ms."""
+
+    job: str
+    last: JobRun | None
+    next_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Bytes of the disk that holds the data directory, of the logs, and of the warehouse's files."""
+
+    used: int
+    total: int
+    logs: int
+    warehouse: int
+    warehouse_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperationsReport:
+    """As of now. `system` is None until the supervisor has answered once."""
+
+    system: SystemReport | None
+    ledger: Sequence[LedgerRow]
+    letters: Sequence[DeadLetter]
+    letters_count: int
+    jobs: Sequence[JobLine]
+    groups: Sequence[tuple[Group, float]]
+    """With the seconds that each is behind."""
+    disk: Disk
+    versions: Mapping[str, str]
+    events_per_s: Mapping[int, float]
+    """By partition, over the last full minute."""
+
+
+class Operations:
+    """Reads the report. Costs a dozen small queries; nothing of it is kept."""
+
+    def __init__(self, client: AsyncMongoClient[dict[str, Any]], settings: Settings, clock: Clock = now_ms) -> None:
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+        self._system = client[settings.database()]
+        self._board = StatusBoard(self._system)
+
+    async def report(self, group: Database) -> OperationsReport:
+        """All of it; `group` is the database of the group that the readers show. Raises when MongoDB is away."""
+        posted = await self._board.look()
+        rows = await self._ledger(group)
+        warehouse, files = await _warehouse(group)
+        mongodb = await self._client.admin.command("buildInfo")
+        logs = posted.logs if posted is not None and posted.fresh else ()
+        system = await system_overview(self._client, self._settings, logs) if logs else None
+        used = shutil.disk_usage(self._settings.data)
+        return OperationsReport(
+            system=system,
+            ledger=rows,
+            letters=await DeadLetters(group).newest(MAX_LETTERS),
+            letters_count=await DeadLetters(group).count(),
+            jobs=await self._jobs(),
+            groups=await self._groups(),
+            disk=Disk(used.used, used.total, sum(one.bytes_on_disk for one in logs if one), warehouse, files),
+            versions={"piStats": version("pistats"), "MongoDB": str(mongodb["version"])},
+            events_per_s=_events_per_s(rows, self._clock()),
+        )
+
+    async def _ledger(self, group: Database) -> list[LedgerRow]:
+        now = self._clock()
+        return await ledger_rows(group, now // MINUTE_MS * MINUTE_MS - LEDGER_MS, now + MINUTE_MS)
+
+    async def _jobs(self) -> list[JobLine]:
+        runs, now = Runs(self._system, self._clock), self._clock()
+        lines = []
+        for planned in plan(self._settings.jobs):
+            last = next(iter(await runs.newest(planned.job, 1)), None)
+            lines.append(JobLine(planned.job, last, planned.slot(now) + planned.period_ms))
+        return lines
+
+    async def _groups(self) -> list[tuple[Group, float]]:
+        groups = Groups(self._system, self._settings)
+        return [(group, await lag_s(groups.database(group.name))) for group in await groups.list()]
+
+
+async def _warehouse(group: Database) -> tuple[int, int]:
+    """Bytes and number of the listed files."""
+    sums = {"$group": {"_id": None, "bytes": {"$sum": "$bytes"}, "files": {"$sum": 1}}}
+    found = await (await group["files"].aggregate([sums])).to_list()
+    return (int(found[0]["bytes"]), int(found[0]["files"])) if found else (0, 0)
+
+
+def _events_per_s(rows: Sequence[LedgerRow], now: int) -> dict[int, float]:
+    minute = now // MINUTE_MS * MINUTE_MS - MINUTE_MS
+    return {row.partition: row.appended / 60 for row in rows if row.minute == minute}

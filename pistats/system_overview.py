@@ -1,0 +1,29 @@
+"""Reads what MongoDB knows of the system and brings it together with what the logs say of themselves."""
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+from pistats.consumer.groups import reader_group
+from pistats.jobs.failing import failing_jobs
+from pistats.ledger import read_ledger
+from pistats.settings import Settings
+from pistats.status import SystemReport, system_report
+from pistats.stream.partition import PartitionStatus
+
+
+async def system_overview(
+    client: AsyncMongoClient[dict[str, Any]], settings: Settings, logs: Sequence[PartitionStatus | None]
+) -> SystemReport:
+    """The report of the whole system, of the group that the readers show. Raises when MongoDB is away."""
+    system = client[settings.database()]
+    name = await reader_group(system, settings)
+    group = client[settings.database(name)]
+    checkpoints = {document["_id"]: document async for document in group["partitions"].find()}
+    members = [document async for document in group["members"].find().sort("_id")]
+    server = await client.admin.command("hello")
+    now = server["localTime"].replace(tzinfo=UTC)
+    ledger = await read_ledger(group, int(now.timestamp() * 1000))
+    return system_report(name, logs, checkpoints, members, now, ledger, await failing_jobs(system))

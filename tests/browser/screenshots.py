@@ -1,0 +1,75 @@
+"""Every page, light and dark, wide and narrow, into `artifacts/`: `make screenshots`. For people to look at."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+from pistats.mongo.server import MongodServer
+from pistats.settings import MongoSettings
+from pistats.status_board import StatusBoard
+from tests.browser.conftest import ARGS
+from tests.browser.demo_data import SITE, fill
+from tests.browser.running_dashboard import ARTIFACTS, Dashboard, running_dashboard, sign_in
+from tests.contract.test_status_board import status
+
+PAGES = {
+    "live": "/",
+    "history": "/history",
+    "retention": "/retention",
+    "funnel": "/funnel?step=page_view&step=signup&step=purchase",
+    "visitor": "/visitor?id=visitor-20-3",
+    "operations": "/operations",
+    "site_settings": "/site-settings",
+}
+WIDTHS, SCHEMES = (1440, 420), ("light", "dark")
+HEIGHT, MAX_HEIGHT = 900, 2_400
+SETTLE_S = 2.5
+"""Numbers count up, rows glide: a picture is taken when they rest."""
+
+
+async def main(wanted: list[str]) -> None:
+    """Takes the pictures of all pages, or of the `wanted` ones."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as folder:
+        server = MongodServer(Path(folder) / "mongod", MongoSettings(cache_mb=256))
+        uri = await asyncio.to_thread(server.start)
+        try:
+            async with running_dashboard(uri, Path(folder)) as dashboard, async_playwright() as playwright:
+                await fill(dashboard)
+                browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+                for width in WIDTHS:
+                    for scheme in SCHEMES:
+                        await _take(browser, dashboard, width, scheme, wanted or list(PAGES))
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+async def _take(browser: Browser, dashboard: Dashboard, width: int, scheme: str, wanted: list[str]) -> None:
+    context = await browser.new_context(
+        viewport={"width": width, "height": HEIGHT}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page = await context.new_page()
+    await sign_in(page, dashboard)
+    for name in wanted:
+        path = PAGES[name]
+        await dashboard.commit()
+        await StatusBoard(dashboard.system).post([status(0, end_offset=5_235)])
+        await page.goto(f"{dashboard.url}{path}{'&' if '?' in path else '?'}site={SITE}")
+        await asyncio.sleep(SETTLE_S)
+        height = await page.evaluate("document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0")
+        await page.set_viewport_size({"width": width, "height": min(max(HEIGHT, int(height)), MAX_HEIGHT)})
+        await asyncio.sleep(0.5)
+        ARTIFACTS.mkdir(exist_ok=True)
+        target = ARTIFACTS / f"page_{name}_{scheme}_{width}.png"
+        await page.screenshot(path=target)
+        await page.set_viewport_size({"width": width, "height": HEIGHT})
+        print(target, flush=True)
+    await context.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
