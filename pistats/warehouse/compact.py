@@ -21,6 +21,10 @@ CLOSED_DAYS = 2
 """A date is over so many days after it began: by then the late events of trackers, which keep a day's queue, are in."""
 
 
+MOST_FILES = 24
+"""Merged at once: each is open, with some 10 MB of it in memory. More become several files, to be merged then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """In bytes. Files below `small` are merged when there are two, files above `large` are split into some of `aim`."""
@@ -70,7 +74,8 @@ def _plan_date(files: list[WarehouseFile], closed: bool, sizes: Sizes) -> list[R
     mergeable = [
         file for file in small if any(overlap(file.buckets, other.buckets) for other in small if other is not file)
     ]
-    return [_merge(mergeable, sizes)] if mergeable else []
+    parts = [mergeable[start : start + MOST_FILES] for start in range(0, len(mergeable), MOST_FILES)]
+    return [_merge(part, sizes) for part in parts if len(part) > 1]
 
 
 def _merge(files: list[WarehouseFile], sizes: Sizes) -> Rewrite:

@@ -20,6 +20,9 @@ from pistats.warehouse.storage import Storage
 ROW_GROUP_ROWS = 100_000
 """Most rows of a row group: some 4 MB of file, 70 MB in memory. Bigger ones compress no better and prune worse."""
 
+CURSOR_ROWS = 8_192
+"""Decoded at a time by whoever reads a file from its beginning to its end: some 6 MB."""
+
 COMPRESSION_LEVEL = 6
 """Of zstd. 42.7 bytes an event at 760,000 events/s; level 3 43.9 at 1,070,000, level 9 some 41.8 at half of that."""
 
@@ -169,6 +172,35 @@ def read_rows(
         rows = file.read_row_groups(groups, wanted)
     lo, hi = buckets
     return rows.filter(pc.and_(pc.greater_equal(rows["bucket"], lo), pc.less_equal(rows["bucket"], hi)))
+
+
+class FileCursor:
+    """Reads a file once from its beginning to its end, bucket by bucket; holds a few thousand rows at a time."""
+
+    def __init__(self, storage: Storage, path: str) -> None:
+        self._batches = self._read(storage, path)
+        self._rest: pa.Table = FILE_SCHEMA.empty_table()
+
+    def up_to(self, bucket: int) -> pa.Table:
+        """The next rows, as far as their bucket is at most this one. Raises FileNotFoundError."""
+        parts = [self._rest]
+        while parts[-1].num_rows == 0 or parts[-1]["bucket"][-1].as_py() <= bucket:
+            batch = next(self._batches, None)
+            if batch is None:
+                break
+            parts.append(batch)
+        last = parts[-1]
+        end = int(np.searchsorted(last["bucket"].to_numpy(), bucket, side="right"))
+        self._rest = last.slice(end)
+        return pa.concat_tables([*parts[:-1], last.slice(0, end)])
+
+    @staticmethod
+    def _read(storage: Storage, path: str) -> Iterator[pa.Table]:
+        with storage.open(path) as stream:
+            file = pq.ParquetFile(stream)
+            for group in range(file.num_row_groups):  # one by one: else what was read of earlier ones is kept
+                for batch in file.iter_batches(CURSOR_ROWS, row_groups=[group]):
+                    yield pa.Table.from_batches([batch])
 
 
 BUCKET_COLUMN = FILE_SCHEMA.get_field_index("bucket")

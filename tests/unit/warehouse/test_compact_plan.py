@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pistats.settings import BUCKETS
@@ -52,6 +52,7 @@ def test_imported_and_streamed_events_stay_apart() -> None:
     assert plan(files, TODAY, SIZES) == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 63), st.integers(0, 63), st.integers(1, 100))
 def test_a_split_covers_every_bucket_once(a: int, b: int, pieces: int) -> None:
     lo, hi = min(a, b), max(a, b)
@@ -62,6 +63,7 @@ def test_a_split_covers_every_bucket_once(a: int, b: int, pieces: int) -> None:
     assert len(ranges) <= pieces
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 3_000), st.integers(0, 63), st.integers(0, 63), st.sampled_from([TODAY, CLOSED])),

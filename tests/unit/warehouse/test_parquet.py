@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pistats.identity import bucket_of
 from pistats.warehouse import parquet
 from pistats.warehouse.chunk import events_to_batch
-from pistats.warehouse.parquet import FILE_SCHEMA, read_rows, to_file_rows, with_buckets, write_rows
+from pistats.warehouse.parquet import FILE_SCHEMA, FileCursor, read_rows, to_file_rows, with_buckets, write_rows
 from pistats.warehouse.source import EventSet
 from pistats.warehouse.storage import Storage
 from tests.warehouse_events import DAY_MS, NOON, SITE, an_event, read_all, some_events
@@ -49,6 +49,7 @@ def event_set(storage: Storage, from_ms: int = 0, to_ms: int = 2**62) -> EventSe
     return EventSet(SITE, files, None, from_ms, to_ms, None, (), storage)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -137,3 +138,19 @@ def test_a_file_of_no_events_has_the_columns_of_every_file(tmp_path: Path) -> No
 
     assert pq.read_schema(storage.location("a/b.parquet")).names == FILE_SCHEMA.names
     assert read_all(event_set(storage, 0, DAY_MS)) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 63), min_size=1, max_size=12))
+def test_a_cursor_gives_every_row_once_in_order(tmp_path_factory: pytest.TempPathFactory, steps: list[int]) -> None:
+    storage = written(tmp_path_factory.mktemp("root"), [an_event(n, visitor_id=f"v{n % 50}") for n in range(300)])
+    whole = read_rows(storage, "a/b.parquet")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "CURSOR_ROWS", 7)
+        cursor = FileCursor(storage, "a/b.parquet")
+        parts = [cursor.up_to(bucket) for bucket in [*sorted(steps), 63]]
+
+    assert pa.concat_tables(parts).to_pylist() == whole.to_pylist()
+    for bucket, part in zip(sorted(steps), parts, strict=False):
+        assert all(found <= bucket for found in part["bucket"].to_pylist())
