@@ -9,6 +9,7 @@ seconds are those of all processes but mongod, start of the processes included.
 import argparse
 import asyncio
 import multiprocessing
+import os
 import random
 import resource
 import tempfile
@@ -19,7 +20,8 @@ from pathlib import Path
 from benchmarks.enrich import BROWSERS, REFERRERS
 from pistats.backfill.importer import Importer
 from pistats.backfill.reader import open_source
-from pistats.backfill.unit import ImportedUnit, ImportPlan, Unit, import_unit, prepare_process
+from pistats.backfill.unit import ImportedUnit, ImportPlan, Unit, import_unit
+from pistats.backfill.worker import prepare_process
 from pistats.consumer.groups import Groups
 from pistats.mongo.client import connect
 from pistats.mongo.indexes import ensure_system_indexes
@@ -59,7 +61,9 @@ async def measure(file: Path, lines: int, processes: int, settings: Settings, ur
         await Groups(system, settings).settle()
         await SiteStore(system).add(SITE)
         began, cpu = time.monotonic(), processor_s()
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=prepare_process) as pool:
+        with ProcessPoolExecutor(
+            processes, multiprocessing.get_context("spawn"), initializer=prepare_process, initargs=(os.getpid(),)
+        ) as pool:
 
             async def work(plan: ImportPlan, unit: Unit) -> ImportedUnit:
                 return await asyncio.get_running_loop().run_in_executor(pool, import_unit, plan, unit)

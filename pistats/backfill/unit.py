@@ -5,7 +5,6 @@ same file is read, also when the file has grown since, and whether it is compres
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +29,6 @@ from pistats.warehouse.writer import FileWriter
 
 LOG_VISITOR = "log_"
 """Begins the ids of visitors that are made of address and user agent with a salt that stays: they do return."""
-NICENESS = 10
 
 VisitorDays = tuple[str, int, list[int]]
 """Visitor id, first time (Unix ms), local days on which the visitor was active."""
@@ -83,12 +81,6 @@ class ImportedUnit:
     bad: tuple[tuple[BadLine, bytes], ...]
     visitors: tuple[VisitorDays, ...]
     began_time: int
-
-
-def prepare_process() -> None:
-    """For a process that only does units: it gives way to the rest of the machine."""
-    os.nice(NICENESS)
-    pa.set_cpu_count(1)
 
 
 def import_unit(plan: ImportPlan, unit: Unit) -> ImportedUnit:

@@ -17,7 +17,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from pistats.backfill.importer import Importer, ImportReport
 from pistats.backfill.reader import open_source
 from pistats.backfill.rows import BadLine, Format
-from pistats.backfill.unit import ImportedUnit, ImportPlan, Unit, import_unit, prepare_process
+from pistats.backfill.unit import ImportedUnit, ImportPlan, Unit, import_unit
+from pistats.backfill.worker import prepare_process
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.local import runtime
 from pistats.mongo.client import connect
@@ -118,7 +119,9 @@ async def _run(
     keep: _BadLines,
 ) -> ImportReport:
     client = connect(mongodb_uri)
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=prepare_process)
+    pool = ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), initializer=prepare_process, initargs=(os.getpid(),)
+    )
     try:
         with _progress() as progress:
             size = None if raw is None else os.fstat(raw.fileno()).st_size

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -102,8 +102,11 @@ async def test_an_import_that_is_killed_goes_on_and_gives_the_same(deployed: Dep
             break
         assert process.poll() is None
         await asyncio.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
     await asyncio.to_thread(process.wait)
+    _, left = await asyncio.to_thread(psutil.wait_procs, helpers, 30)
+    assert not left, "the pool's processes end with the import"
     published = await imports.count_documents({})
 
     done = await asyncio.to_thread(deployed.run, "import", str(file), "--site", SITE, "--format", "combined")
