@@ -28,6 +28,7 @@ PARTS: dict[str, list[str]] = {
     "enrich": [],
     "ingest": [],
     "consumer": [],
+    "archive": ["--events", "2000000"],
     "backfill": [],
 }
 """Measured in a process of their own, with these arguments."""
