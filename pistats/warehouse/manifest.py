@@ -4,7 +4,7 @@ Every change is made in a caller's transaction, so that readers, who read in a s
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
@@ -132,7 +132,10 @@ class Manifest:
                 [{"_id": path, "removed_at": removed_at} for path in paths], session=session
             )
         if new:
-            await self._files.insert_many([file.document() for file in new], session=session)
+            # As old as what is in them: rollups that were made before these were written have seen their events.
+            created = max((file.created_time for file in old), default=None)
+            listed = [file if created is None else replace(file, created_time=created) for file in new]
+            await self._files.insert_many([file.document() for file in listed], session=session)
 
     async def mark_dirty(self, dates: Iterable[tuple[str, str]], session: AsyncClientSession) -> None:
         """Say that events of these (site, date) came or went. `version` is another one after every mark.

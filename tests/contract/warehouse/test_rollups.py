@@ -17,6 +17,7 @@ from pistats.reports.history import GRANULARITIES, METRICS, HistoryQuery
 from pistats.reports.history_answer import HistoryAnswer
 from pistats.reports.retention import RetentionAnswer, RetentionQuery
 from pistats.warehouse.archive import Archive
+from pistats.warehouse.compact import Compaction
 from pistats.warehouse.engine import QueryEngine
 from pistats.warehouse.manifest import Manifest
 from pistats.warehouse.measures import DIMENSIONS
@@ -269,3 +270,33 @@ async def test_the_first_event_ever_is_known_when_it_is_gone(
 
     assert [await quick.of(BERLIN, query) for query in queries] == before
     assert await plain.of(BERLIN, queries[0]) != before[0]
+
+
+async def test_compaction_makes_no_rollup_stale(
+    group: Database,
+    rollups: Rollups,
+    new_archive: Callable[..., Archive],
+    new_compaction: Callable[..., Compaction],
+) -> None:
+    store = RollupStore(group)
+    day = date(2026, 10, 27)
+    start = int(datetime(2026, 10, 26, 23, tzinfo=UTC).timestamp() * 1000)
+    for number in range(4):  # sessions over midnight, then the next day's events, archived bit by bit
+        times = [start + DAY_MS + (number - 1) * 600_000 + second * 1_000 for second in range(60)]
+        await archived(
+            group,
+            new_archive,
+            [an_event(number * 100 + at, event_time=time, visitor_id=f"v{at}") for at, time in enumerate(times)],
+        )
+    await rollups.run(BERLIN, [day])
+    [before] = (await store.find(SITE, "day", day, day)).values()
+    await group["files"].update_many({}, {"$set": {"created_at": datetime(2026, 1, 1, tzinfo=UTC)}})
+    files = await group["files"].count_documents({})
+
+    await new_compaction().run()
+    async with group.client.start_session() as session, await session.start_transaction():
+        await Manifest(group).mark_dirty([(SITE, "2026-10-28")], session)
+
+    assert await group["files"].count_documents({}) < files
+    await rollups.run(BERLIN, [day])
+    assert (await store.find(SITE, "day", day, day)) == {day: before}
