@@ -5,7 +5,7 @@
     python -m benchmarks single_events idle     # only these
 
 `stream`, `enrich`, `ingest`, `consumer` and `backfill` measure one part in a process of its own; `idle`,
-`single_events`, `end_to_end` and `freshness` measure one running system, in this order.
+`single_events`, `end_to_end`, `freshness` and `replay` measure one running system, in this order.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import end_to_end, freshness, idle, single_events
+from benchmarks import end_to_end, freshness, idle, replay, single_events
 from benchmarks.figures import RESULTS, Result, save
 from benchmarks.machine import commit, machine
 from benchmarks.running_system import attached, running_system
@@ -37,6 +37,7 @@ WHOLE: dict[str, Callable[..., Result]] = {
     "single_events": single_events.measure,
     "end_to_end": end_to_end.measure,
     "freshness": freshness.measure,
+    "replay": replay.measure,
 }
 
 
