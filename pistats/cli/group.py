@@ -52,13 +52,19 @@ def promote(
     behind: Annotated[
         bool, typer.Option("--behind", help="Also when it hasn't caught up: readers then see the past for a while.")
     ] = False,
+    without_history: Annotated[
+        bool,
+        typer.Option("--without-history", help="Also when events of before its start, or imported ones, are missing."),
+    ] = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Let the dashboard, the query API and these commands show another group: all of them, in one write.
 
     The one that was shown before goes on in the shadow, so that the same command can bring it back.
     """
-    before = _with_groups(data, lambda groups: promote_caught_up(groups, name, behind=behind))
+    before = _with_groups(
+        data, lambda groups: promote_caught_up(groups, name, behind=behind, without_history=without_history)
+    )
     if before == name:
         print(f"The readers show {name} already.")
     else:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.consumer.groups import Group, GroupError, Groups
+from pistats.consumer.history import lacks_history
 from pistats.consumer.replay import ReplayProgress, replay_progress
 from pistats.local import runtime
 from pistats.mongo.client import connect
@@ -30,9 +31,11 @@ def replay(
 ) -> None:
     """Replay the log into a shadow group beside the live one, which goes on undisturbed.
 
-    The new group has a database and warehouse files of its own, made by the enrichment rules that run now. Once it has
-    caught up, `pistats group promote` lets every reader show it. The same command again starts nothing anew: it finds
-    the group and, with --wait, shows how far it has come.
+    The new group has a database and warehouse files of its own, made by the enrichment rules that run now. What the log
+    does not hold, events of before its start and imported ones, `pistats group adopt` brings.
+
+    Once it has caught up, `pistats group promote` lets every reader show it. The same command again starts nothing
+    anew: it finds the group and, with --wait, shows how far it has come.
 
     Example: pistats replay --group fixed --from trim-horizon --wait
     """
@@ -48,7 +51,7 @@ def replay(
             raise typer.Exit(INTERRUPTED) from None
 
 
-async def _replay(settings: Settings, mongodb_uri: str, name: str, position: str, wait: bool) -> None:
+async def _replay(settings: Settings, mongodb_uri: str, name: str, position: str, wait: bool, data: Path) -> None:
     client = connect(mongodb_uri)
     try:
         system = client[settings.database()]
@@ -63,6 +66,8 @@ async def _replay(settings: Settings, mongodb_uri: str, name: str, position: str
         progress = await _follow(groups, name, starts)
         seconds = time.monotonic() - began
         print(f"{name} has caught up: {progress.total:,} events, waited for {seconds:.1f} s")
+        if await lacks_history(groups.database(await groups.shown()), groups.database(name)):
+            print(f"Give it what came before, or was imported: pistats group adopt {name}")
         print(f"Show it: pistats group promote {name}")
     finally:
         await client.close()

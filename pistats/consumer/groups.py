@@ -72,20 +72,21 @@ class Groups:
     """Makes, lists, promotes and drops groups. Every call may be repeated, and made by several at once."""
 
     def __init__(self, system: Database, settings: Settings) -> None:
-        self._system = system
+        """`system`: the system database."""
+        self.system = system
         self._settings = settings
         self._groups = system.get_collection("groups", read_concern=ReadConcern("majority"))
 
     def database(self, name: str) -> Database:
         """The group's own database."""
-        return self._system.client[self._settings.database(name)]
+        return self.system.client[self._settings.database(name)]
 
     async def settle(self) -> str:
         """Make sure that there is a group for the readers to show, and return its name. For every start.
 
         The configured one, unless another was promoted: then that one may even have been dropped, and stays so.
         """
-        name = await reader_group(self._system, self._settings)
+        name = await self.shown()
         await self._prepare(name)
         await self._register(name, self._settings.consumers.start_position)
         await self._in_transaction(lambda session: self._show(name, session))
@@ -110,6 +111,10 @@ class Groups:
         await self._prepare(name)
         return _same(await self._register(name, start_position), start_position)
 
+    async def shown(self) -> str:
+        """The group that the readers show. See `reader_group`."""
+        return await reader_group(self.system, self._settings)
+
     async def find(self, name: str) -> Group | None:
         """The registered group of that name."""
         document = await self._groups.find_one({"_id": name})
@@ -124,10 +129,10 @@ class Groups:
 
         One transaction: no reader sees a moment between. Raises GroupError when there is no such group any more.
         """
-        before = await reader_group(self._system, self._settings)
+        before = await self.shown()
 
         async def write(session: AsyncClientSession) -> None:
-            await self._system["settings"].update_one(
+            await self.system["settings"].update_one(
                 {"_id": READERS}, {"$set": {"group": name}}, upsert=True, session=session
             )
             await self._show(name, session)
@@ -155,7 +160,7 @@ class Groups:
         found = await self.find(name)
         if found is None or found.state != "dropping":
             return False
-        await self._system.client.drop_database(self._settings.database(name))
+        await self.system.client.drop_database(self._settings.database(name))
         if remove_files is not None:
             await remove_files(name)
         deleted = await self._groups.delete_one({"_id": name, "state": "dropping"})
@@ -166,7 +171,7 @@ class Groups:
         for collection in await self.database(name).list_collection_names():
             if await self.database(name)[collection].find_one() is not None:
                 if await self.find(name) is None:  # nobody else was faster
-                    await self._system.client.drop_database(self._settings.database(name))
+                    await self.system.client.drop_database(self._settings.database(name))
                 return
 
     async def _prepare(self, name: str) -> None:
@@ -183,7 +188,7 @@ class Groups:
 
     async def _show(self, name: str, session: AsyncClientSession) -> None:
         """Let `state` say that the readers show `name` and no other. Raises GroupError when it cannot be shown."""
-        groups = self._system["groups"]
+        groups = self.system["groups"]
         shown = await groups.update_one(
             {"_id": name, "state": {"$ne": "dropping"}}, {"$set": {"state": "live"}}, session=session
         )
@@ -194,7 +199,7 @@ class Groups:
         )
 
     async def _in_transaction(self, write: Callable[[AsyncClientSession], Awaitable[None]]) -> None:
-        async with self._system.client.start_session() as session:
+        async with self.system.client.start_session() as session:
             await session.with_transaction(
                 write, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
             )

@@ -164,6 +164,29 @@ def test_dead_letters_are_listed_shown_and_replayed(own: RunningSystem) -> None:
     assert letter["detail"] not in str(after)
 
 
+def test_a_replay_from_the_midst_takes_over_what_came_before(own: RunningSystem) -> None:
+    own.wait_until_consumed()
+    own.run("replay", "--group", "midst", "--from", "offset:20", "--wait")
+    registered = MongoClient[dict[str, Any]](own.runtime["mongodb_uri"])["pistats"]["groups"]
+    taken = registered.find_one({"_id": "midst"}, {"history": 1})
+    assert taken is not None
+    assert taken["history"]["events"] == 2 * 20
+    assert held(own, "midst") == held(own, "live")
+
+    registered.update_one({"_id": "midst"}, {"$unset": {"history": 1}})
+    assert "lacks events" in own.run("group", "promote", "midst", check=False).stderr
+    registered.update_one({"_id": "midst"}, {"$set": {"history": taken["history"]}})
+    own.run("group", "promote", "midst")
+    own.run("group", "promote", "live")
+    own.run("group", "drop", "midst")
+
+
+def held(system: RunningSystem, group: str) -> int:
+    """Events in the files and chunks of a group."""
+    stored = database(system, group)
+    return sum(one["rows"] for one in stored["files"].find()) + sum(one["events"] for one in stored["chunks"].find())
+
+
 def make_dead_letter(group: Any, record: dict[str, Any], detail: str) -> dict[str, Any]:
     """Undo the event's counts and leave a dead letter in its place, as if a step had raised."""
     minute = record["append_time"] - record["append_time"] % 60_000
