@@ -122,6 +122,7 @@ class PartitionConsumer:
             while not self._stopping.is_set() and await self._hold():
                 pass
         finally:
+            self._metrics.lag(0, 0.0)  # whoever has the partition now says how far behind it is
             await self._committer.close()
 
     async def _hold(self) -> bool:
