@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
-from pistats.consumer.checkpoints import lag_s
+from pistats.consumer.checkpoints import has_begun, lag_s
 from pistats.consumer.groups import Group, GroupError, Groups, reader_group
 from pistats.consumer.promotion import promote_caught_up
 from pistats.errors import UnavailableError
@@ -37,12 +37,14 @@ def list_groups(as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) ->
     """List the groups. `live` is the one that every reader shows, a `shadow` is consumed beside it."""
     found = _with_groups(data, _listed)
     if as_json:
-        print(orjson.dumps([{**asdict(group), "lag_s": round(lag, 1)} for group, lag in found]).decode())
+        print(orjson.dumps([{**asdict(group), "lag_s": lag} for group, lag in found]).decode())
         return
     table = Table("Group", "State", "From", "Lag", "Created", pad_edge=False)
     for group, lag in found:
         created = datetime.fromtimestamp(group.created_time / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(group.name, group.state, group.start_position, f"{lag:.1f} s", created)
+        table.add_row(
+            group.name, group.state, group.start_position, "not begun" if lag is None else f"{lag} s", created
+        )
     Console().print(table)
 
 
@@ -99,8 +101,13 @@ def drop(
     print(f"{name} is gone.")
 
 
-async def _listed(groups: Groups) -> list[tuple[Group, float]]:
-    return [(group, await lag_s(groups.database(group.name))) for group in await groups.list()]
+async def _listed(groups: Groups) -> list[tuple[Group, float | None]]:
+    """With each group's lag; None for one whose consumers have not begun."""
+    found: list[tuple[Group, float | None]] = []
+    for group in await groups.list():
+        database = groups.database(group.name)
+        found.append((group, round(await lag_s(database), 1) if await has_begun(database) else None))
+    return found
 
 
 async def _adopt(groups: Groups, name: str, settings: Settings) -> "Adopted":

@@ -51,7 +51,7 @@ def replay(
             raise typer.Exit(INTERRUPTED) from None
 
 
-async def _replay(settings: Settings, mongodb_uri: str, name: str, position: str, wait: bool, data: Path) -> None:
+async def _replay(settings: Settings, mongodb_uri: str, name: str, position: str, wait: bool) -> None:
     client = connect(mongodb_uri)
     try:
         system = client[settings.database()]

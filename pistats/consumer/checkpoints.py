@@ -31,6 +31,12 @@ async def lag_s(group: Database) -> float:
     return max([waiting_s(document, now) async for document in group["partitions"].find({}, fields)], default=0.0)
 
 
+async def has_begun(group: Database) -> bool:
+    """Whether the group's start is settled in every partition that its consumers know."""
+    offsets = [document.get("offset") async for document in group["partitions"].find({}, {"offset": 1})]
+    return bool(offsets) and None not in offsets
+
+
 def waiting_s(checkpoint: Mapping[str, Any], now: datetime) -> float:
     """Nothing consumed that was appended after the last look: that is how old the oldest waiting record can be.
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pistats.consumer.checkpoints import lag_s, slowest_checkpoints
+from pistats.consumer.checkpoints import has_begun, lag_s, slowest_checkpoints
 from pistats.consumer.replay import ReplayProgress, replay_progress
 from pistats.mongo.indexes import Database
 
@@ -31,6 +31,14 @@ async def test_the_lag_is_that_of_the_partition_that_is_furthest_behind(database
         ]
     )
     assert 299 < await lag_s(database) < 400
+
+
+async def test_a_group_has_begun_when_its_start_is_settled_everywhere(database: Database) -> None:
+    assert not await has_begun(database)
+    await database["partitions"].insert_many([{"_id": 0, "offset": 0}, {"_id": 1, "offset": None}])
+    assert not await has_begun(database)
+    await database["partitions"].update_one({"_id": 1}, {"$set": {"offset": 3}})
+    assert await has_begun(database)
 
 
 async def test_a_replay_is_finished_when_every_partition_has_been_consumed_to_its_end(database: Database) -> None:
