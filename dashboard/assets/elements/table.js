@@ -56,7 +56,7 @@ class Everything {
     const value = (item) => (this.sort < 0 ? item.name : item.cells[this.sort].value ?? -1)
     const order = (one, other) => (value(one) < value(other) ? -1 : value(one) > value(other) ? 1 : 0) * (this.down ? -1 : 1)
     const found = this.data.rows.filter((item) => item.name.toLowerCase().includes(sought)).sort(order)
-    this.dialog.querySelector('thead').replaceChildren(put(make('tr'), this.head(this.data.column, -1), ...this.data.columns.map((column, index) => this.head(column, index))))
+    this.dialog.querySelector('thead').replaceChildren(put(make('tr'), this.head({ name: this.data.column }, -1), ...this.data.columns.map((column, index) => this.head(column, index))))
     this.dialog.querySelector('tbody').replaceChildren(...found.map((item) => this.line(item)))
   }
 
@@ -91,7 +91,7 @@ export default element((root, data, send) => {
   }
   for (const item of data.rows) item.name = item.unknown ? item.name : spoken(data.kind, item.name)
   tabs(root, data, send)
-  write(root.querySelector('.first'), data.column.name)
+  write(root.querySelector('.first'), data.column)
   term(write(root.querySelector('.second'), data.columns[0].name), data.columns[0].definition)
   body.replaceChildren(...(data.rows.length ? data.rows.slice(0, ROWS).map((item) => row(data, item, send)) : [emptyState(data.empty)]))
   root.everything ??= new Everything(root, send)
