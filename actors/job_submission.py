@@ -12,6 +12,8 @@ from pistats.jobs.arguments import JobArguments
 from pistats.settings import Settings
 
 ENDED_WITHOUT_RESULT = ("FAILED", "STOPPED")
+NOT_FOR_JOBS = {"oidc", "dashboard", "http", "ingest"}
+"""Sections that no job reads. Ray shows a job's environment to who has the token, and one of them holds a secret."""
 LOG_CHARS = 2_000
 """The end of a job's log that goes into the message of its failure."""
 
@@ -61,8 +63,8 @@ class RayJobs:
 
 
 def job_settings(settings: Settings, mongodb_uri: str) -> dict[str, str]:
-    """These settings as the environment of a job, so that it works by the same ones."""
-    changed = settings.model_dump(mode="json", exclude_defaults=True)
+    """What a job reads of these settings, as its environment, so that it works by the same ones."""
+    changed = settings.model_dump(mode="json", exclude_defaults=True, exclude=NOT_FOR_JOBS)
     environment: dict[str, str] = {}
     for name, value in changed.items():
         if isinstance(value, dict):
