@@ -4,7 +4,7 @@
     python -m benchmarks --quick                # the whole system's only, briefly: does everything still run?
     python -m benchmarks single_events idle     # only these
 
-`stream`, `enrich`, `ingest`, `consumer` and `backfill` measure one part in a process of its own; `idle`,
+`stream`, `enrich`, `ingest`, `consumer`, `archive` and `backfill` measure one part in a process of its own; `idle`,
 `single_events`, `end_to_end`, `freshness` and `replay` measure one running system, in this order.
 """
 
