@@ -44,8 +44,8 @@ def first_whole_day(oldest: str | None) -> date | None:
 
 
 def count_on_the_cluster(units: Sequence[Unit]) -> list[Counted]:
-    """Each unit as a task. One alone is counted here: that costs no process."""
-    return [count_unit(units[0], threads=2)] if len(units) == 1 else for_each_unit(units, count_unit)
+    """Each unit as a task."""
+    return for_each_unit(units, count_unit)
 
 
 def main() -> None:

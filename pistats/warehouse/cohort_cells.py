@@ -9,16 +9,16 @@ import duckdb
 import pyarrow as pa
 
 from pistats.mongo.indexes import Database
-from pistats.settings import BUCKETS
 from pistats.visitors.days import MAX_PERIODS
 from pistats.warehouse.activity import Activity
 from pistats.warehouse.cohorts import CohortCounts, CohortQuestion, add_counts, count_cohorts
+from pistats.warehouse.measures import bucket_parts
 from pistats.warehouse.periods import Granularity, SiteDays, date_of, day_start_ms, next_period, period_start
 
 GRANULARITIES: tuple[Granularity, ...] = ("day", "week", "month")
 
-UNIT_BUCKETS = 16
-"""Of one unit: four units are enough for any number of cores that a laptop has, and each holds a quarter in memory."""
+UNIT_DAYS = 5_000_000
+"""Events, or days of visitors, of one unit: some 300 MB."""
 
 CELLS_SCHEMA = pa.schema(
     [
@@ -96,8 +96,11 @@ def questions(timezone: str, first: date, last: date) -> dict[Granularity, Cohor
 
 
 def units_of(activity: Activity, question: CohortQuestion) -> list[CohortUnit]:
-    """The pieces of one question."""
-    return [CohortUnit(activity, question, (low, low + UNIT_BUCKETS - 1)) for low in range(0, BUCKETS, UNIT_BUCKETS)]
+    """The pieces of one question: as many as everybody's days need to be counted in memory."""
+    with duckdb.connect() as connection:
+        activity.events.register(connection, "events")
+        parts = bucket_parts(connection, UNIT_DAYS, activity.relation(connection))
+    return [CohortUnit(activity, question, buckets) for buckets in parts]
 
 
 def cells_of(question: CohortQuestion, counted: Sequence[CohortCounts]) -> dict[CellKey, Cells]:
