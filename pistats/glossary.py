@@ -83,6 +83,11 @@ GLOSSARY: dict[str, Term] = {
         "The age of the oldest event that is stored but not yet counted here. Zero when everything is counted.",
     ),
     "top_pages": Term("Top pages", "Paths by page views in the last 30 minutes."),
+    "entry_page": Term(
+        "Entry pages",
+        "Pages on which visitors arrived in the last 30 minutes: from another site, a campaign or directly.",
+    ),
+    "channel": Term("Channel", "The kind of way by which a visit came: search, social, mail, an AI assistant, direct."),
     "source": Term(
         "Source", "Where the visit came from: the campaign's source, a search engine, a social network or another site."
     ),

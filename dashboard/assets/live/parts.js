@@ -144,6 +144,8 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
 const PANELS = {
   top_pages: { name: (row) => row.path, value: (row) => row.views, unknown: 'No path' },
   sources: { name: (row) => row.source, value: (row) => row.visitors, unknown: 'Direct' },
+  entry_pages: { name: (row) => row.path, value: (row) => row.views, unknown: 'No path' },
+  channels: { name: (row) => row.channel, value: (row) => row.visitors, unknown: 'Not known' },
   countries: { name: (row) => country(row.country), value: (row) => row.visitors, unknown: 'Not known', code: (row) => (/^[A-Z]{2}$/.test(row.country ?? '') ? row.country : null) },
   devices: { name: (row) => row.device && capital(row.device), value: (row) => row.visitors, unknown: 'Not known' },
   events: { name: (row) => row.event, value: (row) => row.count, unknown: 'No name' },
