@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pymongo import AsyncMongoClient
@@ -83,7 +84,7 @@ class Operations:
         mongodb = await self._client.admin.command("buildInfo")
         logs = posted.logs if posted is not None and posted.fresh else ()
         system = await system_overview(self._client, self._settings, logs) if logs else None
-        used = shutil.disk_usage(self._settings.data)
+        used = shutil.disk_usage(_existing(self._settings.data))
         return OperationsReport(
             system=system,
             ledger=rows,
@@ -111,6 +112,11 @@ class Operations:
     async def _groups(self) -> list[tuple[Group, float]]:
         groups = Groups(self._system, self._settings)
         return [(group, await lag_s(groups.database(group.name))) for group in await groups.list()]
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there: another machine may hold the data."""
+    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
 
 
 async def _warehouse(group: Database) -> tuple[int, int]:

@@ -75,7 +75,8 @@ async def test_the_report_holds_every_part_and_marks_a_difference(database: Data
 
 
 async def test_before_the_logs_have_answered_nothing_is_called_ill(database: Database, tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path, mongodb=MongoSettings(database_prefix=database.name))
+    settings = Settings(data=tmp_path / "elsewhere", mongodb=MongoSettings(database_prefix=database.name))
     report = await Operations(database.client, settings).report(database.client[settings.database("live")])
     assert report.system is None
+    assert report.disk.total > 0
     assert partitions_grid(report)["rows"] == []
