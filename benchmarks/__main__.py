@@ -28,6 +28,7 @@ PARTS: dict[str, list[str]] = {
     "enrich": [],
     "ingest": [],
     "consumer": [],
+    "warehouse_queries": [],
     "archive": ["--events", "2000000"],
     "backfill": [],
 }
