@@ -60,8 +60,7 @@ def _confirm(asked: Asker, visitor_id: str) -> None:
         "Nobody sees this visitor from now on, and every event goes from the live data and the files within minutes. "
         "History is counted again without them. This cannot be undone."
     )
-    if st.button("Erase", type="primary", key="visitor_erase_confirmed"):
-        erase(asked, visitor_id)
+    if st.button("Erase", type="primary", key="visitor_erase_confirmed", on_click=erase, args=(asked, visitor_id)):
         st.rerun()
 
 

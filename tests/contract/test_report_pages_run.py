@@ -191,3 +191,26 @@ def test_a_cell_of_retention_lists_its_visitors(running: Running, shown: dict[st
     assert row["cells"][1]["picked"]
     returned = int(row["cells"][1]["says"].split(": ")[1].split(" of ")[0])
     assert len(shown["cell_visitors"]["visitors"]) == returned > 0
+
+
+def test_steps_of_a_funnel_are_added_moved_and_removed(running: Running, shown: dict[str, Any]) -> None:
+    page = draw("funnel", step=[f"page_view~eq~{EVIL}", "signup"])
+    assert [step["name"] for step in shown["funnel_result"]["steps"]] == ["page_view", "signup"]
+    page.button(key="step_add").click().run()
+    assert len(page.query_params["step"]) == len(shown["funnel_result"]["steps"]) == 3
+    page.button(key="step_2_Remove").click().run()
+    page.button(key="step_1_Earlier").click().run()
+    assert page.query_params["step"] == ["signup", f"page_view~eq~{EVIL}"]
+    assert shown["funnel_result"]["steps"][1]["detail"] == f"on page {EVIL}"
+    page.selectbox(key="step_0_op").select("starts_with").run()
+    page.text_input(key="step_0_path").input("/a~b").run()
+    assert page.query_params["step"][0] == "signup~starts_with~/a~b"
+
+
+def test_a_visitor_is_erased_after_a_second_question(running: Running, shown: dict[str, Any]) -> None:
+    page = draw("visitor", id="v8")
+    assert shown["visitor_timeline"]["sessions"]
+    page.button(key="visitor_erase").click().run()
+    assert shown["visitor_timeline"]["sessions"]
+    page.button(key="visitor_erase_confirmed").click().run()
+    assert shown["visitor_timeline"]["empty"][0] == "This visitor is not known"
