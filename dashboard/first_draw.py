@@ -1,8 +1,13 @@
 """The first drawing of a page shows the shape of what will come; later ones keep what is there until it is replaced."""
 
+import time
 from collections.abc import Callable
 
 import streamlit as st
+
+SENDING_S = 0.05
+"""A new run throws away what the last one has not sent yet. Streamlit sends every 10 ms; later than this, no shape is
+seen, and that is all."""
 
 
 def shape_first(key: str, draw_shape: Callable[[], None]) -> None:
@@ -12,4 +17,5 @@ def shape_first(key: str, draw_shape: Callable[[], None]) -> None:
     """
     if key not in st.session_state:
         draw_shape()
+        time.sleep(SENDING_S)
         st.rerun()

@@ -48,9 +48,9 @@ def show() -> None:
         actions = st.container(horizontal=True, width="content", key="history_actions")
     filters = chosen_filters()
     show_filters(filters)
-    shape_first(OVERVIEW_KEY, _shape)
     over_time = _over_time(days, granularity, filters)
     asked.begin(("history", over_time), *(("history", _by(over_time, card)) for card in CARDS))
+    shape_first(OVERVIEW_KEY, _shape)
     with freshness:
         guarded(lambda: say_complete(asked.answer("history", over_time).complete_through, asked))
     with actions:
