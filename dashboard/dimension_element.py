@@ -7,12 +7,16 @@ from dashboard.element import LOADING, Data, Element
 from dashboard.filters import DIMENSIONS, Dimension, Filter
 from dashboard.overview_element import NAMES, definition
 from pistats import format as fmt
-from pistats.reports.history import HistoryReport
+from pistats.reports.history import EVENT_METRICS, HistoryReport
 
 TABLE = Element("table")
 
 MAX_ROWS = 100
 """Sent to the browser; the export has them all."""
+
+
+OF_SESSIONS = ("channel", "source", "campaign")
+"""Dimensions that are of the session, beside entry and exit pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,16 @@ class Card:
         """The dimension of the tab that is asked for, else of the first."""
         return DIMENSIONS[asked if asked in self.dimensions else self.dimensions[0]]
 
-    def metrics_of(self, dimension: Dimension) -> tuple[str, ...]:
-        """Which metrics its rows have. Views belong to a page, not to the one where a session began or ended."""
+    def metrics_of(self, dimension: Dimension, *, every: bool = True) -> tuple[str, ...]:
+        """Which metrics its rows have. Views belong to a page, not to the one where a session began or ended.
+
+        Not `every`: only those that need no sessions, unless the dimension does; that is several times as fast.
+        """
         if dimension.key in ("entry_page", "exit_page"):
             return ("sessions", "visitors", "bounce_rate", "visit_duration")
-        return self.metrics
+        if every or dimension.key in OF_SESSIONS:
+            return self.metrics
+        return tuple(metric for metric in self.metrics if metric in EVENT_METRICS)
 
 
 VISITS = ("visitors", "sessions", "views", "bounce_rate", "visit_duration")
@@ -56,7 +65,7 @@ def loading_table(title: str) -> Data:
 
 def table_data(card: Card, dimension: Dimension, report: HistoryReport, filters: Sequence[Filter]) -> Data:
     """The element's data. A row's `key` comes back when it is clicked: its value in a list, empty for unknown."""
-    metrics = card.metrics_of(dimension)
+    metrics = report.columns[1:]
     rows = report.rows[:MAX_ROWS]
     most = max((_count(row[1]) for row in rows), default=0)
     total = _count(report.totals.get(metrics[0]))
@@ -72,6 +81,7 @@ def table_data(card: Card, dimension: Dimension, report: HistoryReport, filters:
         "count": f"{len(rows):,}" if len(rows) == len(report.rows) and not report.truncated else f"{MAX_ROWS:,} first",
         "rows": [_row(dimension, metrics, row, most, total, picked) for row in rows],
         "picks": True,
+        "asks": metrics != card.metrics_of(dimension),
         "note": "",
         "empty": _empty(dimension),
     }

@@ -27,6 +27,7 @@ def properties_data(event: str, report: PropertyReport, filters: Sequence[Filter
         "count": f"{len(report.rows):,}" + (" first" if report.truncated else ""),
         "rows": [_row(row, most, total, picked) for row in report.rows],
         "picks": True,
+        "asks": False,
         "note": f"of {event}" if event else "",
         "empty": [
             "No properties",

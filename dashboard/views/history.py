@@ -90,12 +90,17 @@ def _by(over_time: HistoryQuery, card: Card) -> HistoryQuery:
     return HistoryQuery(
         from_date=over_time.from_date,
         to_date=over_time.to_date,
-        metrics=card.metrics_of(dimension),
+        metrics=card.metrics_of(dimension, every=st.session_state.get(_every(card)) == dimension.key),
         by=(dimension.key,),
         filter=over_time.filter,
         bots=over_time.bots,
         limit=MAX_ROWS,
     )
+
+
+def _every(card: Card) -> str:
+    """Under this key stands the dimension of the card that is looked at with every metric."""
+    return f"every_metric_of_{card.key}"
 
 
 def _grid() -> list[Any]:
@@ -144,6 +149,7 @@ def _card(asked: Asker, over_time: HistoryQuery, card: Card, filters: Sequence[F
             f"history_{card.key}",
             table_data(card, dimension, report, filters),
             tab=lambda key: query_state.put({card.key: None if key == card.dimensions[0] else str(key)}),
+            every=lambda key: st.session_state.update({_every(card): str(key)}),
             pick=lambda key: put_filters(toggled(chosen_filters(), dimension.key, picked_value(key))),
         )
 

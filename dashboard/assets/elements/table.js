@@ -99,6 +99,9 @@ export default element((root, data, send) => {
   const more = root.querySelector('.more')
   more.hidden = !data.rows.length
   write(more, data.rows.length > ROWS ? `All ${data.count} and every metric` : 'Every metric')
-  more.onclick = () => root.everything.open(root.everything.data)
+  more.onclick = () => {
+    root.everything.open(root.everything.data)
+    if (data.asks) send('every', data.tab)
+  }
   write(root.querySelector('.range'), data.note)
 })
