@@ -1,0 +1,333 @@
+"""History, Retention, Funnel and Visitor in Chromium: the report's numbers, links that restore, inert text."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
+
+from pistats import format as fmt
+from pistats.clock import now_ms
+from pistats.reports.funnel import FunnelQuery, FunnelStep
+from pistats.reports.history import METRICS, HistoryQuery
+from pistats.reports.reports import Reports
+from pistats.reports.retention import RetentionQuery
+from pistats.sites import SiteStore
+from pistats.warehouse.engine import QueryEngine
+from pistats.warehouse.source import EventSource
+from tests.browser.running_dashboard import Dashboard, screenshot
+from tests.warehouse_events import an_event, chunk_document
+
+pytestmark = pytest.mark.browser
+
+SITE = "news.example"
+DAY_MS, MINUTE_MS = 86_400_000, 60_000
+
+HOSTILE = (
+    "<img src=x onerror='window.hacked = 2'>",
+    "[click me](javascript:window.hacked=3)",
+    "**bold** _em_ `code` # title",
+    "$\\frac{1}{2}$ :red[red] :material/home:",
+    '=HYPERLINK("http://evil.example")',
+    "\u202eevil\u202c \u2066rtl\u2069 مرحبا",
+)
+
+
+def visits(now: int) -> list[dict[str, Any]]:
+    """Twelve days of visitors: one more every day, who all come back the next day; every third one signs up."""
+    events: list[dict[str, Any]] = []
+
+    def add(visitor: str, time: int, **fields: Any) -> None:
+        number = len(events)
+        told = {
+            "path": "/",
+            "title": "Front",
+            "country": "IN",
+            "device": "mobile",
+            "browser": "Chrome",
+            "os": "Android",
+        }
+        arrival = {"channel": "Organic Search", "source": "Google", "language": "en"}
+        own = {"visitor_id": visitor, "event_time": time, "received_time": time}
+        events.append(an_event(number, **{**told, **arrival, **own, **fields}))
+
+    for day in range(12, -1, -1):
+        for number in range(13 - day):
+            visitor, start = f"v-{day}-{number}", now - day * DAY_MS - (number + 2) * MINUTE_MS
+            place = {"country": "DE", "device": "desktop"} if number % 2 else {}
+            add(visitor, start, **place)
+            add(visitor, start + 20_000, path="/pricing", **place)
+            if number % 3 == 0:
+                add(visitor, start + 50_000, name="signup", path="/join", properties={"plan": "pro", "n": number})
+            if day:
+                add(visitor, start + DAY_MS, path="/world", channel="Direct", source=None)
+    for number, text in enumerate(HOSTILE):
+        about = dict.fromkeys(("path", "title", "source", "campaign", "country", "browser", "os", "language"), text)
+        add(f"evil-{number}", now - 5 * MINUTE_MS, **about, channel=text, device=text)
+        add(f"evil-{number}", now - 4 * MINUTE_MS, name=text[:64], path=text, properties={text: text, "list": [text]})
+    return sorted(events, key=lambda event: event["event_time"])
+
+
+@pytest.fixture
+async def told(dashboard: Dashboard) -> Dashboard:
+    """The dashboard with those visits waiting in the outbox, as a consumer leaves them."""
+    events = [{**event, "offset": offset} for offset, event in enumerate(visits(now_ms()))]
+    await dashboard.group.chunks.insert_one(chunk_document(events))
+    await dashboard.commit()
+    return dashboard
+
+
+@pytest.fixture
+async def reports(told: Dashboard, tmp_path: Path) -> AsyncIterator[Reports]:
+    """The reports of the same data, asked directly."""
+    engine = QueryEngine(threads=1)
+    root = str(tmp_path / "warehouse")
+    yield Reports(EventSource(told.group, told.system, root), engine, told.group, told.system)
+    engine.close()
+
+
+SHOWN = {
+    "/history": ".overview:not([data-loading])",
+    "/retention": ".cohorts:not([data-loading])",
+    "/funnel": ".steps:not([data-loading])",
+    "/visitor": ":is(.timeline, .people):not([data-loading])",
+}
+"""What is there once a page has its numbers."""
+
+
+async def open_page(page: Page, dashboard: Dashboard, path: str, **parameters: Any) -> None:
+    """Opens a page through the login, as a link that someone was sent; returns when it has its numbers."""
+    await page.goto(dashboard.url + path + "?" + urlencode({"site": SITE, **parameters}, doseq=True))
+    if await page.locator("#password").count():
+        await page.fill("#password", dashboard.password)
+        await page.click("button[type=submit]")
+    await page.wait_for_selector(SHOWN[path], timeout=30_000)
+
+
+async def number_of(told: Dashboard, name: str = SITE) -> Any:
+    site = await SiteStore(told.system).get(name)
+    assert site is not None
+    return site
+
+
+async def downloaded(started: Any) -> str:
+    """The text of a file that the page gave."""
+    path = await (await started.value).path()
+    return await asyncio.to_thread(Path(path).read_text, "utf-8-sig")
+
+
+def card(page: Page, title: str) -> Locator:
+    return page.locator(".table").filter(has=page.get_by_role("heading", name=title, exact=True)).first
+
+
+def address(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+async def expect_inert(page: Page) -> None:
+    assert await page.evaluate("window.hacked") is None
+    assert await page.locator(".stMain :is(img[src=x], .katex, a[href^=javascript])").count() == 0
+    marked = page.locator(".stMain :is(strong, em, code, a)").filter(has_text=re.compile("bold|click me|evil"))
+    assert await marked.and_(page.locator(":not([href^='/visitor'])")).count() == 0
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_history_shows_what_the_report_says(told: Dashboard, reports: Reports, page: Page) -> None:
+    today = datetime.now(UTC).date()
+    query = HistoryQuery(from_date=today - timedelta(days=6), to_date=today, metrics=METRICS, compare="previous")
+    report = await reports.history(await number_of(told), query)
+    await open_page(page, told, "/history")
+    for metric in METRICS:
+        value: Any = report.totals[metric]
+        await expect(page.locator(f'[data-metric="{metric}"]')).to_have_text(fmt.metric(metric, value))
+    await expect(page.get_by_text("complete through")).to_be_visible()
+    chart = page.locator(".overview .area")
+    await expect(chart.locator(".column")).to_have_count(7)
+    await expect(chart.locator(".column.open")).to_have_count(1)
+    await chart.focus()
+    await page.keyboard.press("ArrowLeft")
+    yesterday: Any = report.rows[-2]
+    reading = page.locator(".reading")
+    await expect(reading).to_contain_text(fmt.weekday(today - timedelta(days=1)))
+    await expect(reading.locator("b")).to_have_text(fmt.exact(yesterday[1]))
+
+    by_page = HistoryQuery(from_date=query.from_date, to_date=today, metrics=("visitors",), by=("page",))
+    first: Any = (await reports.history(await number_of(told), by_page)).rows[0]
+    row = card(page, "Pages").locator(".row").first
+    await expect(row.locator(".name")).to_have_text(first[0])
+    await expect(row.locator(".number")).to_have_text(fmt.number(first[1]))
+    await screenshot(page, "history")
+
+
+async def test_a_click_filters_the_whole_page_and_the_link_keeps_it(
+    told: Dashboard, reports: Reports, page: Page, browser: Browser
+) -> None:
+    await open_page(page, told, "/history")
+    await page.evaluate("window.kept = true")
+    await card(page, "Places").locator(".row", has_text="Germany").click()
+    await expect(page.locator(".chip")).to_contain_text("Germany")
+    today = datetime.now(UTC).date()
+    query = HistoryQuery(
+        from_date=today - timedelta(days=6), to_date=today, filter={"field": "country", "op": "eq", "value": "DE"}
+    )
+    visitors: Any = (await reports.history(await number_of(told), query)).totals["visitors"]
+    await expect(page.locator('[data-metric="visitors"]')).to_have_text(fmt.number(visitors))
+    assert address(page)["filter"] == ["country:DE"]
+
+    await card(page, "Pages").get_by_role("tab", name="Entry").click()
+    await expect(card(page, "Pages").locator(".first")).to_have_text("Entry page")
+    await page.locator(".tile", has=page.get_by_text("Views", exact=True)).click()
+    await expect(page.locator(".overview .name")).to_have_text("Views")
+    await page.get_by_text("30 days", exact=True).click()
+    await expect(page.locator(".overview .column")).to_have_count(30)
+    assert await page.evaluate("window.kept"), "the page was loaded anew"
+
+    other = await (await browser.new_context()).new_page()
+    await open_page(other, told, "/history", **address(page))
+    await expect(other.locator(".chip")).to_contain_text("Germany")
+    await expect(other.locator(".overview .name")).to_have_text("Views")
+    await expect(other.locator(".overview .column")).to_have_count(30)
+    await expect(card(other, "Pages").locator(".first")).to_have_text("Entry page")
+    await other.context.close()
+
+    await page.get_by_role("button", name="Remove the filter Country").click()
+    await expect(page.locator(".chip")).to_have_count(0)
+    assert "filter" not in address(page)
+
+
+async def test_annotations_and_exports(told: Dashboard, reports: Reports, page: Page) -> None:
+    await open_page(page, told, "/history", period="today")
+    await page.get_by_role("button", name="Annotate").click()
+    await page.get_by_label("What happened").fill("=1+1 **launch** <b>x</b>")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    await expect(page.locator(".notes .text")).to_have_text("=1+1 **launch** <b>x</b>")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Remove the annotation").click()
+    await expect(page.locator(".notes li")).to_have_count(0)
+
+    await page.get_by_role("button", name="Export").click()
+    await page.get_by_role("button", name="Pages").wait_for()
+    async with page.expect_download() as started:
+        await page.get_by_role("button", name="Pages").click()
+    text = await downloaded(started)
+    assert text.splitlines()[0] == ",".join(("page", *METRICS))
+    assert '"\'=HYPERLINK(""http://evil.example"")"' in text
+
+
+async def test_retention_shows_the_grid_and_who_is_in_a_cell(told: Dashboard, reports: Reports, page: Page) -> None:
+    today = datetime.now(UTC).date()
+    query = RetentionQuery(from_date=today - timedelta(days=6), to_date=today, mode="recurring")
+    report = await reports.retention(await number_of(told), query)
+    await open_page(page, told, "/retention", by="day", last="7", mode="recurring")
+    rows = page.locator("tbody tr:not(.mean)")
+    await expect(rows).to_have_count(7)
+    for at, cohort in enumerate(reversed(report.cohorts)):
+        await expect(rows.nth(at).locator(".size")).to_have_text(fmt.number(cohort.size))
+        shares = [fmt.percent(returned / cohort.size) for returned in cohort.returned]
+        assert await rows.nth(at).locator(".cell button").all_text_contents() == shares
+    await expect(page.locator("tbody .cell[data-open]")).to_have_count(7)
+    await screenshot(page, "retention")
+
+    start = today - timedelta(days=3)
+    await page.locator(f'[data-cell="{start.isoformat()}.1"]').click()
+    returned = report.cohorts[-4].returned[1]
+    await expect(page.locator(".people header")).to_contain_text(f"{returned} visitors")
+    await expect(page.locator(".people a")).to_have_count(returned)
+    assert address(page)["cell"] == [f"{start.isoformat()}.1"]
+    visitor = await page.locator(".people a .text").first.text_content()
+    await page.locator(".people a").first.click()
+    await page.wait_for_selector(".timeline:not([data-loading]) .event")
+    assert urlsplit(page.url).path == "/visitor"
+    assert address(page)["id"] == [visitor]
+
+
+async def test_retention_moves_with_the_commit(told: Dashboard, page: Page) -> None:
+    today = datetime.now(UTC).date()
+    monday = today - timedelta(days=today.weekday())
+    key = {"site": SITE, "granularity": "week", "cohort": monday.isoformat(), "partition": 0}
+    await told.group.retention.insert_one({"_id": key, "size": 4, "returned": [4]})
+    await open_page(page, told, "/retention")
+    size = page.locator("tbody tr:not(.mean) .size").first
+    await expect(size).to_have_text("4")
+    await page.evaluate("window.kept = true")
+    await told.group.retention.update_one({"_id": key}, {"$set": {"size": 5, "returned": [5]}})
+    await expect(size).to_have_text("5", timeout=8_000)
+    assert await page.evaluate("window.kept")
+
+
+async def test_a_funnel_is_built_and_its_link_restores_it(told: Dashboard, reports: Reports, page: Page) -> None:
+    today = datetime.now(UTC).date()
+    on_pricing = {"field": "path", "op": "eq", "value": "/pricing"}
+    query = FunnelQuery(
+        steps=(FunnelStep("page_view", on_pricing), FunnelStep("signup")),
+        from_date=today - timedelta(days=6),
+        to_date=today,
+    )
+    report = await reports.funnel(await number_of(told), query)
+    await open_page(page, told, "/funnel", step=["page_view~eq~/pricing", "signup"])
+    for number, step in enumerate(report.steps, 1):
+        shown = page.locator(f'[data-step="{number}"]')
+        await expect(shown.locator("b")).to_have_text(fmt.number(step.visitors))
+        await expect(shown.locator("span")).to_have_text(fmt.percent(step.share))
+    await expect(page.locator(".way")).to_contain_text(fmt.duration(report.steps[1].median_s))
+    await screenshot(page, "funnel")
+
+    await page.get_by_role("button", name="Add a step").click()
+    await expect(page.locator(".steps li")).to_have_count(3)
+    assert len(address(page)["step"]) == 3
+    await page.locator(".st-key-step_2_Remove button").first.click()
+    await expect(page.locator(".steps li")).to_have_count(2)
+    await page.locator(".st-key-step_1_Earlier button").first.click()
+    await expect(page.locator(".steps .what b").first).to_have_text("signup")
+    assert address(page)["step"] == ["signup", "page_view~eq~/pricing"]
+
+
+async def test_a_visitor_is_shown_exported_and_erased(told: Dashboard, page: Page) -> None:
+    await open_page(page, told, "/visitor", id="v-3-0")
+    await expect(page.locator('[data-fact="sessions"]')).to_have_text("2")
+    await expect(page.locator('[data-fact="views"]')).to_have_text("3")
+    await expect(page.locator('[data-fact="events"]')).to_have_text("4")
+    await expect(page.locator(".session")).to_have_count(2)
+    await expect(page.locator(".session").last.locator(".event")).to_have_count(3)
+    await screenshot(page, "visitor")
+    async with page.expect_download() as started:
+        await page.get_by_role("button", name="Export").click()
+    assert len((await downloaded(started)).splitlines()) == 4
+
+    await page.get_by_role("button", name="Erase").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Erase").click()
+    await expect(page.get_by_text("This visitor is not known")).to_be_visible()
+    erasure = await told.system.erasures.find_one({"_id": {"site": SITE, "visitor_id": "v-3-0"}})
+    assert erasure is not None
+
+
+@pytest.mark.parametrize("path", ["/history", "/funnel", "/visitor", "/retention"])
+async def test_hostile_text_is_shown_as_text(told: Dashboard, page: Page, path: str) -> None:
+    about = {"/visitor": {"id": "evil-0"}, "/funnel": {"step": ["page_view", *(text[:64] for text in HOSTILE[:4])]}}
+    filters = {"/history": {"filter": [f"properties.{HOSTILE[1].replace(':', '%3A')}:{HOSTILE[1]}"]}}
+    await open_page(page, told, path, **about.get(path, {}))
+    await expect_inert(page)
+    if path == "/history":
+        for title, tabs in (("Pages", ["Entry", "Exit", "All"]), ("Sources", ["Source", "Campaign", "Channel"])):
+            for tab in tabs:
+                await card(page, title).get_by_role("tab", name=tab, exact=True).click()
+                await expect(card(page, title)).to_contain_text(HOSTILE[2])
+        await open_page(page, told, path, **filters[path])
+        await expect(page.locator(".chip b")).to_have_text(HOSTILE[1])
+        await expect_inert(page)
+    if path == "/funnel":
+        await page.locator(".st-key-step_2").get_by_role("combobox").first.click()
+        await expect(page.get_by_role("option", name=re.compile(r"\*\*bold\*\*"))).to_be_visible()
+        await expect_inert(page)
+    await screenshot(page, f"{path[1:]}_hostile")
+
+
+@pytest.mark.parametrize("path", ["/history", "/funnel", "/retention"])
+async def test_an_empty_site_says_what_to_do(dashboard: Dashboard, page: Page, path: str) -> None:
+    await open_page(page, dashboard, path)
+    await expect(page.locator(".empty").first).to_be_visible()
