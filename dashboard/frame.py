@@ -24,13 +24,13 @@ STYLE = """
 NO_SITE = """
 ##### No site yet
 
-Add the site that you want to measure, then reload this page:
+Add the site that you want to measure on the page [Site settings](/site-settings), or by a command:
 
 ```
 pistats site add example.com
 ```
 
-It prints a write key and the one line to paste into your pages.
+Both give a write key and the one line to paste into your pages.
 """
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
