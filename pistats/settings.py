@@ -145,7 +145,14 @@ class ConsumerSettings(Section):
     shrink_after_s: float = Field(
         120.0, gt=0, description="How long a group has to keep up before it gives back a consumer: peaks come in rows."
     )
-    flush_interval_s: float = Field(0.5, gt=0, description='Longest wait from fetch to commit: half of "live".')
+    flush_interval_s: float = Field(
+        0.5,
+        gt=0,
+        description='How long records are gathered for a commit: half of "live". Longer when commits are slow.',
+    )
+    max_flush_interval_s: float = Field(
+        2.0, gt=0, description="The longest that records are gathered under load: fewer, larger commits cost less."
+    )
     max_batch_events: int = Field(5_000, ge=1, description="Events of one commit and partition.")
     lease_s: float = Field(
         10.0, ge=1, description="A partition's lease: a dead consumer's work is taken over after it."

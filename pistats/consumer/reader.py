@@ -92,7 +92,8 @@ class PartitionReader:
         self._end = offset
         self.max_events = max_events
         """Records of one range at most; may be changed between two calls of `next`."""
-        self._flush_interval_s = flush_interval_s
+        self.flush_interval_s = flush_interval_s
+        """How long the first record of a range waits for more; may be changed between two calls of `next`."""
         self._idle_wait_s = idle_wait_s
         self._hold = hold
         self._layout = 0  # the highest that a fetch has shown
@@ -122,7 +123,7 @@ class PartitionReader:
             return None
         if self._has_room() and self._next >= self._end:
             # One sleep and one fetch, instead of a call for every few records that trickle in.
-            await asyncio.sleep(self._flush_interval_s)
+            await asyncio.sleep(self.flush_interval_s)
             await self._poll(0)
         while self._has_room() and self._next < self._end:
             await self._poll(0)

@@ -16,6 +16,7 @@ from pistats.clock import Clock, now_ms
 from pistats.consumer.commit import Committer, Flush
 from pistats.consumer.duties import Duties, OwnerOf
 from pistats.consumer.lease import Lease, LeaseStore
+from pistats.consumer.pace import FlushPace
 from pistats.consumer.poison import HARMLESS, NO_SUSPICION, suspicion_of
 from pistats.consumer.projection import Projection
 from pistats.consumer.reader import IDLE_WAIT_S, Fetch, Hold, PartitionReader, RecordRange
@@ -106,6 +107,7 @@ class PartitionConsumer:
         self._duties = Duties(database, partition, transform, owner_of)
         self._range_events = consumers.max_batch_events
         """Halved by every failure, doubled by every commit: what is too much for MongoDB gets smaller."""
+        self._pace = FlushPace(consumers.flush_interval_s, consumers.max_flush_interval_s)
         self._status = WorkerStatus(partition, 0, None, 0, 0, 0, 0, 0, None)
 
     @property
@@ -149,7 +151,7 @@ class PartitionConsumer:
             self._partition,
             offset,
             max_events=self._range_events,
-            flush_interval_s=self._consumers.flush_interval_s,
+            flush_interval_s=self._pace.interval_s,
             # An idle consumer renews its lease between polls.
             idle_wait_s=min(IDLE_WAIT_S, self._consumers.lease_s / 4),
             hold=self._hold_back,
@@ -175,7 +177,9 @@ class PartitionConsumer:
                 await self._leases.renew(lease, fields={"checked_at": "$$NOW", "caught_up": reader.is_empty})
                 self._note(last_error=None)
             else:
+                started = time.monotonic()
                 await self._flush(lease, records, projection, noted=slice_events is not None)
+                reader.flush_interval_s = self._pace.flushed(time.monotonic() - started)
                 self._range_events = min(2 * self._range_events, self._consumers.max_batch_events)
                 offset = records.end_offset
             self._suspicion = self._suspicion.within(reader.end_offset)
