@@ -165,18 +165,21 @@ async def _waiting(
 async def _chunks(
     group: Database, partition: int, first: int, end: int, session: AsyncClientSession
 ) -> AsyncIterator[dict[str, Any]]:
-    """The waiting chunks that begin in the offsets [first, end), and the one before, which may reach into them.
+    """The waiting chunks that begin in the offsets [first, end), and those before that may reach into them.
 
-    Found by the index of `_id`: an outbox that nobody archives holds more than could be read here.
+    Chunks do not overlap, so the last one before with more than one event is the last that can; a dead letter that was
+    redone is a chunk of its own and may stand behind it. Found by the index of `_id`: an outbox that nobody archives
+    holds more than could be read here.
     """
 
     def between(lower: int, upper: int) -> dict[str, Any]:
         keys = [{"partition": partition, "first_offset": offset} for offset in (lower, upper)]
         return {"_id": {"$gte": keys[0], "$lt": keys[1]}}
 
-    chunks, shown = group["chunks"], {"minutes": 1}
-    before = await chunks.find_one(between(0, first), shown, sort=[("_id", DESCENDING)], session=session)
-    if before is not None:
-        yield before
+    chunks, shown = group["chunks"], {"minutes": 1, "events": 1}
+    async for chunk in chunks.find(between(0, first), shown, session=session).sort("_id", DESCENDING):
+        yield chunk
+        if chunk["events"] > 1:
+            break
     async for chunk in chunks.find(between(first, end), shown, session=session):
         yield chunk

@@ -117,6 +117,18 @@ async def test_a_chunk_that_reaches_into_the_range_counts_there(group: Database)
     assert all(row.balanced for row in first + second)
 
 
+async def test_a_replayed_dead_letter_hides_no_chunk_that_reaches_into_the_range(group: Database) -> None:
+    await count(group, 0, NOW, Tally(enriched=3, dead_lettered=1, first_offset=0, end_offset=4))
+    await count(group, 0, NOW + MINUTE, Tally(enriched=3, first_offset=4, end_offset=7))
+    await wait_in_outbox(group, 0, 0, [NOW, 3], [NOW + MINUTE, 3])
+    await count(group, 0, NOW, Tally(enriched=1, dead_lettered=-1))
+    await wait_in_outbox(group, 0, 2, [NOW, 1])
+
+    (row,) = await ledger_rows(group, NOW + MINUTE, NOW + 2 * MINUTE)
+
+    assert (row.waiting, row.balanced) == (3, True)
+
+
 async def test_too_many_rows_are_refused_and_the_message_says_what_to_do(group: Database) -> None:
     for number in range(3):
         await count(group, 0, NOW + number * MINUTE, Tally(bots=1, first_offset=number, end_offset=number + 1))
