@@ -108,7 +108,8 @@ def letters_grid(report: OperationsReport, *, may_act: bool) -> Data:
         )
         for one in report.letters
     ]
-    says = f"{fmt.exact(report.letters_count)} events that could not be enriched; mend what was wrong, then replay them"
+    what = "event" if report.letters_count == 1 else "events"
+    says = f"{fmt.exact(report.letters_count)} {what} that could not be enriched: mend what was wrong, then replay"
     return grid("Dead letters", says if rows else "", columns, rows, ("None", "Every event could be enriched."))
 
 

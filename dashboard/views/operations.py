@@ -9,6 +9,7 @@ from dashboard.frame import signed_in
 from dashboard.grid_element import show_grid
 from dashboard.parts import STYLE, card, done, problem, said
 from dashboard.services import services
+from pistats.clock import now_ms
 from pistats.consumer.dead_letters import parse_id
 from pistats.consumer.groups import Groups
 from pistats.consumer.promotion import promote_caught_up
@@ -20,6 +21,8 @@ REFRESH_S = 3.0
 """How old the page may be. Everything is asked for again, by one viewer of it at a time."""
 
 SAID = "operations_said"
+SAID_MS = 10_000
+"""How long an answer stays; the page draws itself anew meanwhile."""
 
 
 def show() -> None:
@@ -66,8 +69,8 @@ def _health(report: OperationsReport) -> None:
 
 
 def _said() -> None:
-    text = st.session_state.pop(SAID, None)
-    if text:
+    text, until = st.session_state.get(SAID, ("", 0))
+    if now_ms() < until:
         done("said", text)
 
 
@@ -89,9 +92,9 @@ def _act(wanted: Sequence[str]) -> None:
         else:
             running.run(groups.drop(value))
             text = f"{value} is being dropped."
-        st.session_state[SAID] = text
+        st.session_state[SAID] = (text, now_ms() + SAID_MS)
     except PistatsError as error:
-        st.session_state[SAID] = str(error)
+        st.session_state[SAID] = (str(error), now_ms() + SAID_MS)
 
 
 def _replay() -> None:
