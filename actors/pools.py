@@ -97,7 +97,7 @@ class ConsumerPools:
 
     async def _remove_files(self, name: str) -> None:
         storage = Storage(self._settings.warehouse_root)
-        await asyncio.to_thread(storage.delete_folder, name)
+        await asyncio.to_thread(storage.delete_group, name)
 
     def _running(self, group: str) -> list[tuple[int, Any]]:
         """(number, actor) of the group's consumers, those that are being retired included."""

@@ -23,7 +23,6 @@ from pistats.warehouse.engine import Connection, Events, Source
 from pistats.warehouse.measures import DIMENSIONS, SUMS, Grouping, Measure, bucket_parts, measure
 from pistats.warehouse.periods import Granularity, SiteDays, day_of_ms, days_of, next_period, period_start
 from pistats.warehouse.rollup_files import (
-    FOLDER,
     SUMS_SCHEMA,
     VISITORS_SCHEMA,
     Rollup,
@@ -32,7 +31,7 @@ from pistats.warehouse.rollup_files import (
     utc_dates,
 )
 from pistats.warehouse.sessions import MARGIN_MS, bucket_sql
-from pistats.warehouse.storage import Storage
+from pistats.warehouse.storage import ROLLUPS, Storage
 
 TOTAL = ""
 """The dimension of the rows that count everything."""
@@ -125,7 +124,7 @@ class Rollups:
         self._store = store
         self._source = source
         self._storage = storage
-        self._folder = f"{FOLDER}/{group_name}"
+        self._folder = f"{ROLLUPS}/{group_name}"
         self._run_id = run_id
         self._clock = clock
         self._count = count

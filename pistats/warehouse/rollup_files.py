@@ -23,12 +23,9 @@ from pistats.mongo.indexes import Database
 from pistats.warehouse.engine import Connection, FoundEvents
 from pistats.warehouse.measures import SUMS
 from pistats.warehouse.periods import DAY_MS, Granularity, day_start_ms
-from pistats.warehouse.storage import Storage
+from pistats.warehouse.storage import ROLLUPS, Storage
 
 _DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
-
-FOLDER = "_rollups"
-"""Below the warehouse's root, beside the groups' folders of events: no group can be called so."""
 
 SUMS_SCHEMA = pa.schema(
     [
@@ -233,7 +230,7 @@ async def write_cohorts(
     store: RollupStore, storage: Storage, group_name: str, site: str, cells: pa.Table, run_id: str
 ) -> None:
     """List a file of a site's retention cells in place of the last one."""
-    path = f"{FOLDER}/{group_name}/site={site}/cohorts/{run_id}.parquet"
+    path = f"{ROLLUPS}/{group_name}/site={site}/cohorts/{run_id}.parquet"
     with storage.create(path) as file:
         pq.write_table(cells, file, compression="zstd")
     key = {"site": site, "granularity": "cohorts", "start": ""}

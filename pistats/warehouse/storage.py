@@ -14,6 +14,9 @@ from pyarrow import fs
 
 SCHEME = "://"
 
+ROLLUPS = "_rollups"
+"""Folder of the groups' rollups, beside the groups' folders of events: no group can be called so."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
@@ -81,6 +84,11 @@ class Storage:
         """Remove a folder with everything in it. May be repeated."""
         with suppress(FileNotFoundError):
             self.filesystem.delete_dir(self.location(folder))
+
+    def delete_group(self, group_name: str) -> None:
+        """Remove everything that a consumer group has here: its events and its rollups. May be repeated."""
+        self.delete_folder(group_name)
+        self.delete_folder(f"{ROLLUPS}/{group_name}")
 
     def _sync(self, file: Path) -> None:
         """The bytes, and every name on the way from the root: a new file is lost with a folder that is not on disk."""

@@ -183,6 +183,22 @@ async def test_a_month_by_page_reads_no_event(
     assert (await quick.of(BERLIN, daily)).totals["visitors"] == 25
 
 
+async def test_a_dropped_group_leaves_neither_events_nor_rollups(
+    group: Database, root: str, rollups: Rollups, new_archive: Callable[..., Archive]
+) -> None:
+    await archived(group, new_archive, some_events(300, seed=3))
+    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+    storage = Storage(root)
+    with storage.create("other/file") as file:
+        file.write(b"of another group")
+    assert len(storage.list("")) > 2
+
+    storage.delete_group("live")
+    storage.delete_group("live")
+
+    assert [file.path for file in storage.list("")] == ["other/file"]
+
+
 async def test_marks_go_when_their_days_are_counted_and_stay_when_they_were_made_again(
     group: Database, rollups: Rollups, new_archive: Callable[..., Archive]
 ) -> None:
