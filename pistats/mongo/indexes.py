@@ -60,7 +60,7 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
                 IndexModel([("created_at", ASCENDING)], name="oldest"),
                 _counted(),
             ],
-            "visitors": [],
+            "visitors": [_expiring("expires_at", 0)],
             "retention": [IndexModel([("_id.site", ASCENDING), ("_id.granularity", ASCENDING)], name="site")],
             "archived": [IndexModel([("_id.minute", ASCENDING)], name="minute"), _counted()],
             "files": [

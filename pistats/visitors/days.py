@@ -53,6 +53,11 @@ class ActiveDays:
             yield self.first_day + lowest.bit_length() - 1
             left ^= lowest
 
+    @property
+    def last_day(self) -> int:
+        """The newest day of the set."""
+        return self.first_day + self.bits.bit_length() - 1
+
     def merge(self, other: "ActiveDays") -> "ActiveDays":
         """Every day of both."""
         first = min(self.first_day, other.first_day)

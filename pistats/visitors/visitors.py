@@ -2,15 +2,17 @@
 
 A document of `visitors`: `_id` {site, visitor_id}, `partition` (that wrote it last), `first_time` (Unix ms of the first
 event ever), `first_day` (days since 1970-01-01, local to the site), `days` (see `ActiveDays.to_bytes`), `visits` (the
-last few, oldest first, see `visit_to_array`). Bots are no visitors.
+last few, oldest first, see `visit_to_array`), and `expires_at` of an id that we made ourselves. Bots are no visitors.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from pistats.enrich.event import EnrichedEvent
 from pistats.enrich.session import CAP_MS, GAP_MS, Visit, place, visit_of, visit_to_array
+from pistats.identity import ANONYMOUS
 from pistats.visitors.calendar import QUARTER_MS, LocalDays
 from pistats.visitors.days import ActiveDays
 from pistats.visitors.retention import RowChange, changes_of
@@ -20,6 +22,12 @@ KEPT_VISITS = 8
 
 KEPT_VISIT_MS = CAP_MS + GAP_MS
 """A visit that ended so long before the newest one began is not remembered: no event in between joins them."""
+
+KEPT_ANONYMOUS_DAYS = 8
+"""After its last active day, an id that changes every day is of no use: nobody returns under it. Without an end, such
+ids would fill MongoDB for ever. Longer than the log is kept, so that what is late or replayed finds its visitor."""
+
+DAY_S = 86_400
 
 VisitorKey = tuple[str, str]
 """Site and visitor id."""
@@ -122,19 +130,24 @@ class Visitors:
 
     def documents(self) -> list[dict[str, Any]]:
         """A whole document per visitor that was touched since the last `committed`."""
-        partition = self._partition
         return [
-            {
-                "_id": _id(key),
-                "partition": partition,
-                "first_time": visitor.first_time,
-                "first_day": visitor.days.first_day,
-                "days": visitor.days.to_bytes(),
-                "visits": [visit_to_array(visit) for visit in visitor.visits],
-            }
+            self._document(key, visitor, visitor.days)
             for key, visitor in self._touched.items()
             if visitor.days is not None
         ]
+
+    def _document(self, key: VisitorKey, visitor: Visitor, days: ActiveDays) -> dict[str, Any]:
+        document = {
+            "_id": _id(key),
+            "partition": self._partition,
+            "first_time": visitor.first_time,
+            "first_day": days.first_day,
+            "days": days.to_bytes(),
+            "visits": [visit_to_array(visit) for visit in visitor.visits],
+        }
+        if key[1].startswith(ANONYMOUS):
+            document["expires_at"] = _expiry(days)
+        return document
 
     def gone(self) -> list[dict[str, Any]]:
         """The `_id`s of visitors that were erased since the last `committed` and have not come back."""
@@ -181,6 +194,11 @@ def _visitor(document: Mapping[str, Any]) -> Visitor:
     visitor.days = ActiveDays.from_bytes(document["first_day"], document["days"])
     visitor.visits = tuple(Visit(*values) for values in document["visits"])
     return visitor
+
+
+def _expiry(days: ActiveDays) -> datetime:
+    """When an anonymous visitor may be forgotten. It follows from the events alone, so a replay gives the same."""
+    return datetime.fromtimestamp((days.last_day + KEPT_ANONYMOUS_DAYS) * DAY_S, UTC)
 
 
 def _id(visitor: VisitorKey) -> dict[str, Any]:
