@@ -90,7 +90,7 @@ def _pick(connection: Connection, query: PropertyQuery, days: SiteDays, conditio
         if condition.needs_session:
             columns = frozenset({"properties", "is_bot", *condition.event_columns})
             build_sessions(connection, SessionPlan(query.bots, columns, frozenset(SESSION_FIELDS)))
-            source = "marked AS e LEFT JOIN sessions AS s ON e.visitor_id = s.visitor_id AND e.run = s.run"
+            source = "marked AS e LEFT JOIN sessions AS s ON e.run = s.run"
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE picked AS SELECT e.visitor_id, e.properties FROM {source}
             WHERE e.name = $event AND e.event_time >= {days.from_ms} AND e.event_time < {days.to_ms}
