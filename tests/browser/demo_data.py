@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pistats.clock import now_ms
 from pistats.consumer.groups import Groups
@@ -11,6 +12,9 @@ from pistats.jobs.runs import Runs
 from pistats.settings import MongoSettings, Settings
 from pistats.share_links import ShareLinks
 from pistats.status_board import StatusBoard
+from pistats.visitors.calendar import LocalDays
+from pistats.visitors.retention import RetentionCells
+from pistats.visitors.visitors import Visitors
 from tests.browser.running_dashboard import Dashboard, event
 from tests.contract.test_status_board import status
 from tests.warehouse_events import an_event, chunk_document
@@ -35,7 +39,7 @@ SOURCES = (
     ("Facebook", "Organic Social"),
     ("newsletter", "Email"),
     ("Bing", "Organic Search"),
-    ("ChatGPT", "AI Assistant"),
+    ("ChatGPT", "AI Assistants"),
 )
 COUNTRIES = ("IN", "IN", "US", "DE", "GB", "FR", "BR", "NG", "JP")
 AGENTS = (("mobile", "Chrome", "Android"), ("mobile", "Safari", "iOS"), ("desktop", "Firefox", "Linux"))
@@ -79,6 +83,11 @@ async def fill(dashboard: Dashboard) -> None:
     now, chance = now_ms(), random.Random(3)
     told = [{**one, "offset": offset} for offset, one in enumerate(past(now))]
     await dashboard.group.chunks.insert_one(chunk_document(told))
+    visitors, cells = Visitors(0, lambda _: LocalDays(ZoneInfo("UTC")), keep=10_000), RetentionCells(0)
+    visitors.fold(told)
+    cells.fold(visitors.changes())
+    await dashboard.group.visitors.insert_many(visitors.documents())
+    await dashboard.group.retention.insert_many(cells.documents())
     for minute in range(29, -1, -1):
         for _ in range(chance.randint(3, 14)):
             path, title = PAGES[int(len(PAGES) * chance.random() ** 2)]
