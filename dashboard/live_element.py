@@ -12,14 +12,17 @@ from pistats.glossary import GLOSSARY
 
 ASSETS = Path(__file__).parent / "assets" / "live"
 
-SCRIPTS = ("parts.js", "connection.js", "page.js")
-"""One script in three files: Streamlit takes a component's script as one module."""
+SCRIPTS = ("parts.js", "world.js", "connection.js", "page.js")
+"""One script in four files: Streamlit takes a component's script as one module."""
+
+WORLD = f"const WORLD = {(ASSETS.parent / 'world' / 'world.json').read_text('utf-8')}"
+"""The map's shapes, part of the script: it is the same for everyone, and data would come again with every rerun."""
 
 _element = st.components.v2.component(
     "pistats.live",
     html=(ASSETS / "live.html").read_text("utf-8"),
     css=(ASSETS / "live.css").read_text("utf-8"),
-    js="\n".join((ASSETS / name).read_text("utf-8") for name in SCRIPTS),
+    js="\n".join([WORLD, *((ASSETS / name).read_text("utf-8") for name in SCRIPTS)]),
 )
 
 

@@ -19,6 +19,10 @@ from pistats.live.bucket import (
 from pistats.live.window import HELD_MINUTES, SHOWN_MINUTES, TREND_MINUTES, SiteWindow, StoredMinute, ranges
 
 TOP_ROWS = 10
+
+COUNTRY_ROWS = 50
+"""More of countries: they are drawn on a map, where what is missing looks like nobody."""
+
 FEED_EVENTS = 20
 
 CURRENT_MS = 5 * 60_000
@@ -130,7 +134,9 @@ class LiveView:
         for panel, dimension, value_name, count_name in PANELS:
             shown[panel] = [
                 {value_name: value, count_name: count, "visitors": visitors}
-                for value, count, visitors in window.top(dimension, TOP_ROWS)
+                for value, count, visitors in window.top(
+                    dimension, COUNTRY_ROWS if dimension == COUNTRIES else TOP_ROWS
+                )
             ]
         shown["bots_30m"] = window.bots()
         shown["feed"] = self._feed(site)

@@ -1,4 +1,4 @@
-// The live page: takes snapshots from our socket and patches the page. Uses parts.js and connection.js.
+// The live page: takes snapshots from our socket and patches the page. Uses parts.js, world.js and connection.js.
 
 const SILENCE_MS = 3500 // three snapshots missed: the server or the network has stopped
 const STALE_S = 15 // a commit takes half a second; this far behind, the numbers are not "now"
@@ -13,13 +13,15 @@ class Page {
       const panel = root.querySelector(`[data-panel="${key}"]`)
       return { key, panel, draw: ranked(panel.querySelector('.rows'), bar) }
     })
+    const tip = bubble(root)
+    this.world = worldMap(root.querySelector('.map'), tip)
     this.feed = root.querySelector('[data-panel="feed"]')
     const rows = this.feed.querySelector('.rows')
     this.drawFeed = ranked(rows, happening, { enterFromAbove: true })
     this.measuring = new ResizeObserver(() => this.measure())
     this.measuring.observe(root)
     this.measure()
-    definitions(root, data.glossary)
+    definitions(root, data.glossary, tip)
     root.querySelector('.snippet button').onclick = (click) => this.copy(click.target)
     this.ticking = setInterval(() => this.tick(), 500)
   }
@@ -61,6 +63,7 @@ class Page {
       panel.toggleAttribute('data-none', rows.length === 0)
       draw(bars(PANELS[key], rows).slice(0, this.rooms[key]), this.rowHeight)
     }
+    this.world(snapshot.countries ?? [])
     this.showFeed(snapshot)
     write(this.root.querySelector('.warnings'), (snapshot.warnings ?? []).join(' '))
     const empty = !snapshot.feed.length && !snapshot.visitors_30m && !snapshot.views_per_minute.some((minute) => minute.views)

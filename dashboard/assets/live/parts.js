@@ -245,14 +245,13 @@ function ceiling(value) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value && step % 2 === 0)
 }
 
-// One bubble for all definitions, kept inside the window: below its word, above when there is no room.
-function definitions(root, glossary) {
+// One bubble for all that is explained, kept inside the window: below its box, above when there is no room.
+function bubble(root) {
   const tip = make('div', 'tip')
   tip.setAttribute('role', 'tooltip')
   root.append(tip)
-  const show = (element) => {
-    write(tip, glossary[element.dataset.term].definition)
-    const box = element.getBoundingClientRect()
+  const show = (text, box) => {
+    write(tip, text)
     const own = root.getBoundingClientRect()
     const left = Math.max(12, Math.min(box.left, innerWidth - tip.offsetWidth - 12))
     const below = box.bottom + 8
@@ -261,12 +260,15 @@ function definitions(root, glossary) {
     tip.style.top = `${top - own.top}px`
     tip.classList.add('shown')
   }
-  const hide = () => tip.classList.remove('shown')
+  return { show, hide: () => tip.classList.remove('shown') }
+}
+
+function definitions(root, glossary, tip) {
   for (const element of root.querySelectorAll('[data-term]')) {
     element.tabIndex = 0
     element.setAttribute('aria-description', glossary[element.dataset.term].definition)
-    element.onpointerenter = element.onfocus = () => show(element)
-    element.onpointerleave = element.onblur = hide
+    element.onpointerenter = element.onfocus = () => tip.show(glossary[element.dataset.term].definition, element.getBoundingClientRect())
+    element.onpointerleave = element.onblur = tip.hide
   }
   root.querySelector('.status').title = glossary.lag.definition
 }
