@@ -10,7 +10,9 @@ import streamlit as st
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from starlette.middleware import Middleware
-from starlette.routing import WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route, WebSocketRoute
 
 from dashboard.answers import Answers
 from dashboard.gate import Gate
@@ -63,10 +65,15 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
     return st.App(
         SCRIPT,
         lifespan=lifespan,
-        routes=[WebSocketRoute(PATH, LiveSocket(hub).serve)],
+        routes=[WebSocketRoute(PATH, LiveSocket(hub).serve), Route("/live", _to_live)],
         middleware=[Middleware(Gate, source=keeper, sign_ins=sign_ins, oidc=oidc, clock=clock)],
         secrets=oidc.secrets(),
     )
+
+
+async def _to_live(request: Request) -> RedirectResponse:
+    """Live is the default page, which Streamlit has at `/` and nowhere else; people type its name."""
+    return RedirectResponse(f"/?{request.url.query}" if request.url.query else "/")
 
 
 def _shown_group(

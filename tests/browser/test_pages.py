@@ -25,6 +25,10 @@ async def test_the_site_goes_along_from_page_to_page(dashboard: Dashboard, page:
     await page.wait_for_url("**/operations?site=news.example")
     await page.reload()
     await expect(page.get_by_role("combobox", name="Site")).to_have_value("news.example")
+    await page.goto(f"{dashboard.url}/live?site=shop.example")
+    await expect(page.locator(CURRENT)).to_be_visible()
+    assert page.url == f"{dashboard.url}/?site=shop.example"
+    await expect(page.get_by_text("Page not found")).to_have_count(0)
 
 
 async def test_a_viewer_sees_no_settings(dashboard: Dashboard, page: Page) -> None:
