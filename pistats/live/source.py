@@ -79,10 +79,12 @@ class LiveSource(Generic[V]):
 
     async def run(self) -> None:
         """Follows until cancelled."""
-        while True:
+        while not _cancelled():
             try:
                 await self._follow()
             except Exception as error:
+                if _cancelled():
+                    break  # the driver has made an error of its own out of it
                 # Of whatever kind: without this task the page would stand still until the next start.
                 if self._failures == 0:
                     unexpected = None if isinstance(error, PyMongoError) else error
@@ -90,6 +92,7 @@ class LiveSource(Generic[V]):
                     log.warning("The change stream of %s broke, reading again: %s", name, error, exc_info=unexpected)
                 await asyncio.sleep(RETRY_S[min(self._failures, len(RETRY_S) - 1)])
                 self._failures += 1
+        raise asyncio.CancelledError
 
     async def _follow(self) -> None:
         """Reads everything, then applies changes. The stream opens before the reading, so no change falls between."""
@@ -99,7 +102,7 @@ class LiveSource(Generic[V]):
             self._failures = 0
             self._heard()
             self._changed()
-            while stream.alive:
+            while stream.alive and not _cancelled():
                 change = await stream.try_next()
                 self._heard()
                 if change is None:
@@ -139,3 +142,9 @@ class LiveSource(Generic[V]):
 
     def _heard(self) -> None:
         self._heard_ms = self._clock()
+
+
+def _cancelled() -> bool:
+    """Whether this task was asked to end. PyMongo can swallow that, when it comes while a connection is closed."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
