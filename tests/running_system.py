@@ -26,6 +26,17 @@ STOP_TIMEOUT_S = 60.0
 REQUEST_TIMEOUT_S = 60.0
 """An event waits up to 30 s for its partition before the endpoint says 503."""
 
+LASTING = (
+    "bin/mongod",
+    "/gcs_server",
+    "/raylet/raylet",
+    "ray::PartitionActor",
+    "ray::SupervisorActor",
+    "ray::ServeController",
+    "ray::HAProxyManager",
+)
+"""Parts of the command lines of processes that only a fault ends."""
+
 T = TypeVar("T")
 
 
@@ -178,6 +189,12 @@ class RunningSystem:
         assert self.process is not None
         descendants = psutil.Process(self.process.pid).children(recursive=True)
         return [one for one in descendants if title in " ".join(_command(one))]
+
+    def lasting(self) -> set[psutil.Process]:
+        """Its processes that come and go with nothing but the system. Of the consumers only the first is one: the pool
+        grows and shrinks with the lag, and jobs and idle workers end when they are done."""
+        consumers = sorted(self.processes("ray::ConsumerActor"), key=psutil.Process.create_time)
+        return {one for title in LASTING for one in self.processes(title)} | set(consumers[:1])
 
     def logs(self) -> str:
         """The last lines of every log, for the message of a failed assertion."""

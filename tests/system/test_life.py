@@ -47,7 +47,7 @@ def test_a_killed_system_is_started_again_and_has_lost_nothing(
 ) -> None:
     spare, sent = spare_system, next(NUMBERS)
     event = view(f"before-{sent}")
-    key, beside = spare.site("life")["write_key"], system.processes()
+    key, beside = spare.site("life")["write_key"], system.lasting()
     assert spare.process is not None
     assert spare.send(key, event)[1]["accepted"] == 1
     family = spare.processes()
@@ -70,7 +70,7 @@ def test_a_killed_system_is_started_again_and_has_lost_nothing(
 
 
 def test_ctrl_c_leaves_nothing_running(spare_system: RunningSystem, system: RunningSystem) -> None:
-    spare, beside, note = spare_system, system.processes(), spare_system.runtime
+    spare, beside, note = spare_system, system.lasting(), spare_system.runtime
     family = spare.processes()
     assert len(family) > 10
     assert spare.process is not None

@@ -97,8 +97,7 @@ def test_it_is_ready_only_while_every_partition_answers(system: RunningSystem) -
 def test_deploying_again_changes_nothing_that_runs(system: RunningSystem, tmp_path: Path) -> None:
     note = system.runtime
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(note["ray_token_path"])}
-    actors = ("ray::PartitionActor", "ray::ConsumerActor", "ray::SupervisorActor", "ray::HAProxyManager")
-    before = {title: [process.pid for process in system.processes(title)] for title in actors}
+    before = system.lasting()
     key = system.site("deployed-again")["write_key"]
     command = [sys.executable, "-m", "pistats", "simulate", "--key", key, "--url", system.url, "--rate", "50"]
     load = subprocess.Popen([*command, "--seconds", "15", "--quiet"], stdout=subprocess.PIPE, text=True)
@@ -112,7 +111,7 @@ def test_deploying_again_changes_nothing_that_runs(system: RunningSystem, tmp_pa
     assert deployed.stdout.startswith("ready: 2 partitions")
     printed, _ = load.communicate(timeout=120)
     assert load.returncode == 0, printed
-    assert {title: [process.pid for process in system.processes(title)] for title in actors} == before
+    assert system.lasting() == before
     assert "not healthy" not in system.run("status", "--data", str(tmp_path), **token).stdout
     system.wait_until_consumed()
     assert system.counted("deployed-again") == 15 * 50
