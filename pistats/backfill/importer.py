@@ -14,6 +14,7 @@ from pistats.backfill.publish import Publisher, import_salt, imported_units
 from pistats.backfill.reader import UNIT_BYTES, UnitReader
 from pistats.backfill.rows import BadLine, Format
 from pistats.backfill.unit import ImportedUnit, ImportPlan, Unit
+from pistats.clock import now_ms
 from pistats.consumer.groups import Groups
 from pistats.errors import ConfigurationError
 from pistats.mongo.client import Document
@@ -123,8 +124,10 @@ class Importer:
         tasks: deque[asyncio.Future[ImportedUnit]] = deque()
         try:
             while (unit := await asyncio.to_thread(next, units, None)) is not None:
+                known_time = now_ms()
                 tombstones = tuple(await load_tombstones(self._system, [plan.site]))
-                tasks.append(asyncio.ensure_future(self._work(replace(plan, tombstones=tombstones), unit)))
+                known = replace(plan, tombstones=tombstones, known_time=known_time)
+                tasks.append(asyncio.ensure_future(self._work(known, unit)))
                 if len(tasks) == self._in_flight:
                     yield await tasks.popleft()
             while tasks:

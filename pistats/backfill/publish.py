@@ -95,7 +95,7 @@ class Publisher:
         try:
             await transaction(group, write)
         except DuplicateKeyError:
-            self._storage.delete(file.path for file in files)
+            self._storage.delete(await Manifest(group).unlisted(files))
             return False
         return True
 
@@ -118,7 +118,8 @@ class Publisher:
         for partition, visitors in sorted(of_partition.items()):
             for number, batch in enumerate(_batches(visitors)):
                 request_id = f"import:{self._site}:{unit.start}:{unit.digest}:{partition}:{number}"
-                yield merge_visitors(request_id, partition, [[self._site, *visitor] for visitor in batch])
+                visitors_of_site = [[self._site, *visitor] for visitor in batch]
+                yield merge_visitors(request_id, partition, visitors_of_site, unit.known_time)
 
 
 def _batches(visitors: Sequence[VisitorDays]) -> Iterator[list[VisitorDays]]:

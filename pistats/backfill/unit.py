@@ -48,6 +48,8 @@ class ImportPlan:
     groups: tuple[str, ...]
     geoip_db: Path | None
     tombstones: tuple[Tombstone, ...] = ()
+    known_time: int = 0
+    """Before the tombstones were read, Unix ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class ImportedUnit:
     bad: tuple[tuple[BadLine, bytes], ...]
     visitors: tuple[VisitorDays, ...]
     began_time: int
+    known_time: int
 
 
 def import_unit(plan: ImportPlan, unit: Unit) -> ImportedUnit:
@@ -104,6 +107,7 @@ def import_unit(plan: ImportPlan, unit: Unit) -> ImportedUnit:
         bad=_with_bytes(rows.bad, unit),
         visitors=tuple(visitor_days(events, LocalDays(ZoneInfo(plan.timezone)))),
         began_time=began,
+        known_time=plan.known_time,
     )
 
 

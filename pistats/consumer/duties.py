@@ -62,7 +62,7 @@ class Duties:
             case "redo_dead_letter":
                 return Duty(Work(redone=await self._redone(requests)), ids)
             case "merge_visitors":
-                return Duty(Work(merged=[VisitorMerge(*visitor) for visitor in requests[0]["visitors"]]), ids)
+                return Duty(Work(merged=_merges(requests[0])), ids)
             case "erase_visitor":
                 return Duty(Work(erased=[(one["site"], one["visitor_id"]) for one in requests]), ids)
             case kind:
@@ -104,3 +104,8 @@ class Duties:
             return Redone(offset, letter["append_minute"], payload, self._transform.danger.verdict())
         outcome = self._transform.one(payload, self._partition, offset)
         return Redone(offset, letter["append_minute"], payload, outcome)
+
+
+def _merges(request: Request) -> list[VisitorMerge]:
+    known_time = request.get("known_time", 0)
+    return [VisitorMerge(*visitor)._replace(known_time=known_time) for visitor in request["visitors"]]

@@ -14,7 +14,7 @@ from pistats.consumer.chunks import chunk_documents
 from pistats.consumer.poison import Danger
 from pistats.consumer.tally import Erased, Outcome, Tally, ledger_of
 from pistats.consumer.transform import Transformed, failure_of
-from pistats.consumer.work import NO_WORK, Work
+from pistats.consumer.work import NO_WORK, VisitorMerge, Work
 from pistats.enrich import EnrichedEvent, Failure
 from pistats.live.feed import LiveFeed
 from pistats.live.fold import LiveBuckets
@@ -141,7 +141,7 @@ class Projection:
             self._cuts_passed = cuts_passed
         now_ms = self._clock()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        await self._erasures.refresh(now_ms, at_once=bool(work.erased))
+        await self._erasures.refresh(now_ms, at_once=bool(work.erased or work.merged))
         items = self._judged(items_of(transformed, work))
         try:
             await self._fold(items, work)
@@ -176,21 +176,34 @@ class Projection:
         visitors = self._visitors
         asked = [*work.erased, *((merge.site, merge.visitor_id) for merge in work.merged)]
         visitors.load(await self._stored("visitors", visitors.missing(events, asked)))
-        for site, visitor_id in work.erased:
-            visitors.erase(site, visitor_id)
+        # Whether the request to erase comes before the first event of the new visitor, or minutes after it.
+        erased = self._erasures.among(events) | {visitor: self._erased_time(*visitor) for visitor in work.erased}
+        for (site, visitor_id), erased_time in erased.items():
+            visitors.erase(site, visitor_id, erased_time)
         for merge in work.merged:
-            visitors.merge(*merge)
+            self._merge(merge)
         with self._danger.watched():
             visitors.fold(events)
         changes = visitors.changes()
         self._cells.load(await self._stored("retention", self._cells.missing(changes)))
         self._cells.fold(changes)
 
+    def _merge(self, merge: VisitorMerge) -> None:
+        """Nothing of a visitor who was erased since the backfill read the tombstones: it may be what was erased."""
+        erased_time = self._erasures.time_of(merge.site, merge.visitor_id)
+        if erased_time is None or merge.known_time > erased_time:
+            self._visitors.merge(merge.site, merge.visitor_id, merge.first_time, merge.days)
+
+    def _erased_time(self, site: str, visitor_id: str) -> int:
+        """Until when the visitor is erased: as the tombstone says. Without one, which comes first, until now."""
+        found = self._erasures.time_of(site, visitor_id)
+        return self._clock() if found is None else found
+
     async def _erase_from_feed(self, work: Work) -> None:
         if work.erased:
             self._feed.load(await self._stored("feed", self._feed.missing_of({site for site, _ in work.erased})))
             for site, visitor_id in work.erased:
-                self._feed.erase(site, visitor_id)
+                self._feed.erase(site, visitor_id, self._erased_time(site, visitor_id))
 
     def _chunks(self, items: Sequence[Item], now: datetime) -> list[Document]:
         with self._danger.watched():

@@ -7,7 +7,7 @@ takes effect exactly once, however often the owner dies. Whoever asks can wait u
 | kind | needs | does |
 |---|---|---|
 | `redo_dead_letter` | `offset` | enriches the event again: it is counted, or stays with the new reason |
-| `merge_visitors` | `visitors`: [[site, visitor_id, first_time, [day, …]], …] | adds a backfill's visitors |
+| `merge_visitors` | `visitors`: [[site, id, first_time, [day, …]], …], `known_time` | adds a backfill's visitors |
 | `erase_visitor` | `site`, `visitor_id` | forgets a visitor |
 """
 
@@ -34,12 +34,19 @@ def redo_dead_letter(partition: int, offset: int) -> Request:
     return {"_id": f"redo:{partition}:{offset}", "partition": partition, "kind": "redo_dead_letter", "offset": offset}
 
 
-def merge_visitors(request_id: str, partition: int, visitors: Sequence[Sequence[Any]]) -> Request:
+def merge_visitors(request_id: str, partition: int, visitors: Sequence[Sequence[Any]], known_time: int) -> Request:
     """Ask to merge what a backfill knows: [site, visitor_id, first_time, [day, …]] each, at most 1,000.
 
-    `request_id` is the same whenever the same backfill asks for the same.
+    `request_id` is the same whenever the same backfill asks for the same. `known_time`: before it looked for
+    tombstones (Unix ms); who was erased later is left out.
     """
-    return {"_id": request_id, "partition": partition, "kind": "merge_visitors", "visitors": list(visitors)}
+    return {
+        "_id": request_id,
+        "partition": partition,
+        "kind": "merge_visitors",
+        "visitors": list(visitors),
+        "known_time": known_time,
+    }
 
 
 def erase_visitor(partition: int, site: str, visitor_id: str) -> Request:

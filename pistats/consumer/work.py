@@ -14,6 +14,7 @@ class VisitorMerge(NamedTuple):
     visitor_id: str
     first_time: int  # Unix ms of the earliest event
     days: Sequence[int]  # on which it was active, since 1970-01-01, local to the site; at least one
+    known_time: int = 0  # Unix ms: when the backfill looked for tombstones; it knows nothing of later ones
 
 
 class Redone(NamedTuple):
@@ -29,7 +30,7 @@ class Redone(NamedTuple):
 class Work:
     """In this order: visitors are erased, others merged, dead letters counted as what they have become."""
 
-    erased: Sequence[tuple[str, str]] = ()  # (site, visitor id)
+    erased: Sequence[tuple[str, str]] = ()  # (site, visitor id), of which there is a tombstone
     merged: Sequence[VisitorMerge] = ()
     redone: Sequence[Redone] = ()
 

@@ -65,10 +65,10 @@ class LiveFeed:
         self._touched |= touched
         return touched
 
-    def erase(self, site: str, visitor_id: str) -> None:
-        """Take a visitor's events out. The site's feed has to be loaded, if there is one."""
+    def erase(self, site: str, visitor_id: str, erased_time: int) -> None:
+        """Take out a visitor's events until then (Unix ms). The site's feed has to be loaded, if there is one."""
         shown = self._events.get(site, ())
-        kept = [event for event in shown if event["visitor_id"] != visitor_id]
+        kept = [event for event in shown if event["visitor_id"] != visitor_id or event["event_time"] > erased_time]
         if len(kept) < len(shown):
             self._events[site] = deque(kept, self._keep_events)
             self._touched.add(site)

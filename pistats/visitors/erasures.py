@@ -8,8 +8,11 @@ from pistats.mongo.indexes import Database
 from pistats.warehouse.ages import SETTLED_MS
 
 REFRESH_MS = 1_000
-"""How old the known tombstones may be. What is written in between is taken away by the request that follows every
-tombstone, and whoever applies that request refreshes first."""
+"""How old the known tombstones may be."""
+
+NOTICE_MS = 2_000
+"""A tombstone is dated so far ahead. So whoever meets an event that was received after it knows of it: the list is a
+second old at most, which leaves a second for clocks that differ."""
 
 OVERLAP_MS = 600_000
 """Tombstones are read again for so long: they are dated by whoever wrote them, and may become visible later."""
@@ -45,6 +48,17 @@ class Erasures:
         """Whether this event belongs to a visitor who was erased after it had been received."""
         time = self._erased.get((event["site"], event["visitor_id"]))
         return time is not None and event["received_time"] <= time
+
+    def time_of(self, site: str, visitor_id: str) -> int | None:
+        """Until when what was received of this visitor is erased (Unix ms); None: nothing is."""
+        return self._erased.get((site, visitor_id))
+
+    def among(self, events: Iterable[EnrichedEvent]) -> dict[tuple[str, str], int]:
+        """The visitors of these events who were erased at some time, and until when. Bots are no visitors."""
+        if not self._erased:
+            return {}
+        visitors = {(event["site"], event["visitor_id"]) for event in events if not event["is_bot"]}
+        return {visitor: self._erased[visitor] for visitor in visitors & self._erased.keys()}
 
     def __bool__(self) -> bool:
         return bool(self._erased)

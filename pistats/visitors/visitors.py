@@ -2,7 +2,8 @@
 
 A document of `visitors`: `_id` {site, visitor_id}, `partition` (that wrote it last), `first_time` (Unix ms of the first
 event ever), `first_day` (days since 1970-01-01, local to the site), `days` (see `ActiveDays.to_bytes`), `visits` (the
-last few, oldest first, see `visit_to_array`), and `expires_at` of an id that we made ourselves. Bots are no visitors.
+last few, oldest first, see `visit_to_array`), `erased_time` of one who came back after an erasure (Unix ms: nothing
+that was received until then is in it), and `expires_at` of an id that we made ourselves. Bots are no visitors.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,9 +37,11 @@ VisitorKey = tuple[str, str]
 class Visitor:
     """What is known of one visitor. Nothing, if `days` is None: not seen yet, or erased."""
 
-    __slots__ = ("days", "first_time", "last_day", "visits")
+    __slots__ = ("days", "erased_time", "first_time", "last_day", "visits")
 
-    def __init__(self) -> None:
+    def __init__(self, erased_time: int = 0) -> None:
+        self.erased_time = erased_time
+        """Nothing that was received until then (Unix ms) is known here; 0: nothing was erased."""
         self.first_time: int | None = None
         self.days: ActiveDays | None = None
         self.last_day: int | None = None
@@ -109,12 +112,15 @@ class Visitors:
         visitor.first_time = first_time if visitor.first_time is None else min(first_time, visitor.first_time)
         self._touched[site, visitor_id] = visitor
 
-    def erase(self, site: str, visitor_id: str) -> None:
-        """Forget a visitor, and take it out of every cell. It must be loaded. Events after it begin a new visitor."""
-        visitor = self._known.get((site, visitor_id))
-        if visitor is not None:
+    def erase(self, site: str, visitor_id: str, erased_time: int) -> None:
+        """Forget a visitor, and take it out of every cell. It must be loaded. Events after it begin a new visitor.
+
+        Changes nothing when that has been done: what is known was received after `erased_time`.
+        """
+        visitor = self._known.setdefault((site, visitor_id), Visitor())
+        if visitor.erased_time < erased_time:
             self._changes += changes_of(site, visitor.days, None)
-        self._known[site, visitor_id] = self._touched[site, visitor_id] = Visitor()
+            self._known[site, visitor_id] = self._touched[site, visitor_id] = Visitor(erased_time)
 
     def _active(self, site: str, visitor: Visitor, days: ActiveDays) -> None:
         before = visitor.days
@@ -145,6 +151,8 @@ class Visitors:
             "days": days.to_bytes(),
             "visits": [visit_to_array(visit) for visit in visitor.visits],
         }
+        if visitor.erased_time:
+            document["erased_time"] = visitor.erased_time
         if key[1].startswith(ANONYMOUS):
             document["expires_at"] = _expiry(days)
         return document
@@ -189,7 +197,7 @@ def _placed(visitor: Visitor, event: EnrichedEvent, time: int) -> Visit:
 
 
 def _visitor(document: Mapping[str, Any]) -> Visitor:
-    visitor = Visitor()
+    visitor = Visitor(document.get("erased_time", 0))
     visitor.first_time = document["first_time"]
     visitor.days = ActiveDays.from_bytes(document["first_day"], document["days"])
     visitor.visits = tuple(Visit(*values) for values in document["visits"])

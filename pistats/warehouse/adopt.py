@@ -132,11 +132,11 @@ class Adoption:
             check_age(began, self._clock())
             await Manifest(self._target).add(new, session)
 
-        await self._ask_owners(f"adopt:{site}:{date}", site, visitors, topology)
+        await self._ask_owners(f"adopt:{site}:{date}", site, visitors, topology, began)
         with suppress(DuplicateKeyError):
             await transaction(self._target, publish)
             return new
-        self._storage.delete(file.path for file in new)
+        self._storage.delete(await Manifest(self._target).unlisted(new))
         return []
 
     async def _adopt_imports(self, site: str, topology: Topology, adopted: list[WarehouseFile]) -> bool:
@@ -157,7 +157,7 @@ class Adoption:
             new: list[WarehouseFile] = []
             for date, files in by_date.items():
                 written, visitors = await self._write(site, date, files, "import", lambda rows: rows)
-                await self._ask_owners(f"adopt-import:{site}:{date}", site, visitors, topology)
+                await self._ask_owners(f"adopt-import:{site}:{date}", site, visitors, topology, began)
                 new += written
 
             async def publish(session: AsyncClientSession) -> None:
@@ -198,13 +198,20 @@ class Adoption:
         found = await self._system["sites"].find_one({"_id": site}, {"timezone": 1})
         return "UTC" if found is None else str(found["timezone"])
 
-    async def _ask_owners(self, name: str, site: str, visitors: Sequence[Sequence[Any]], topology: Topology) -> None:
-        """Hand the visitors to the partitions that own them. Before the files are listed, and again after a death."""
+    async def _ask_owners(
+        self, name: str, site: str, visitors: Sequence[Sequence[Any]], topology: Topology, known_time: int
+    ) -> None:
+        """Hand the visitors to the partitions that own them. Before the files are listed, and again after a death.
+
+        `known_time`: before the tombstones were read, Unix ms.
+        """
         by_partition: dict[int, list[Sequence[Any]]] = defaultdict(list)
         for visitor in visitors:
             by_partition[topology.partition_of(bucket_of(site, visitor[1]))].append(visitor)
         requests: list[Request] = [
-            merge_visitors(f"{name}:{partition}:{first}", partition, of_one[first : first + REQUEST_VISITORS])
+            merge_visitors(
+                f"{name}:{partition}:{first}", partition, of_one[first : first + REQUEST_VISITORS], known_time
+            )
             for partition, of_one in sorted(by_partition.items())
             for first in range(0, len(of_one), REQUEST_VISITORS)
         ]

@@ -163,7 +163,7 @@ class Archive:
             await transaction(self._group, lambda session: self._publish(written, session))
         except SupersededError as error:
             log.info("%s: %s", self._group.name, error)
-            self._storage.delete(file.path for file in written.files)
+            self._storage.delete(await self._manifest.unlisted(written.files))
             return False
         return True
 

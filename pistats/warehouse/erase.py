@@ -32,6 +32,7 @@ from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
 from pistats.mongo.sessions import transaction
 from pistats.topology import load_topology
+from pistats.visitors.erasures import NOTICE_MS
 from pistats.warehouse.ages import SETTLED_MS
 from pistats.warehouse.chunk import decode_chunk, encode_chunk
 from pistats.warehouse.manifest import Manifest, WarehouseFile
@@ -50,18 +51,22 @@ LOOKED_AT = ["site", "visitor_id", "received_time"]
 
 
 async def request_erasure(system: Database, site: str, visitor_id: str, clock: Clock = now_ms) -> Tombstone:
-    """Store the tombstone: what was received of this visitor up to now is not shown any more, and will be removed.
+    """Store the tombstone: what is received of this visitor up to two seconds from now is not shown, and removed.
 
-    Asking again erases what came since. `Eraser` does the rest; the archive's job runs it every few minutes.
+    Everything later is a new visitor, for everyone alike: see `NOTICE_MS`. Asking again erases what came since.
+    `Eraser` does the rest; the archive's job runs it every few minutes.
     """
-    erasure = await system["erasures"].find_one_and_update(
-        {"_id": {"site": site, "visitor_id": visitor_id}},
-        {"$max": {"erased_time": clock()}, "$set": {"asked": [], "removed_time": None, "done_time": None}},
-        upsert=True,
-        return_document=ReturnDocument.AFTER,
-    )
-    assert erasure is not None  # upserted
-    return tombstone_of(erasure)
+    while True:
+        erased_time = clock() + NOTICE_MS
+        erasure = await system["erasures"].find_one_and_update(
+            {"_id": {"site": site, "visitor_id": visitor_id}},
+            {"$max": {"erased_time": erased_time}, "$set": {"asked": [], "removed_time": None, "done_time": None}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        assert erasure is not None  # upserted
+        if clock() <= erased_time - NOTICE_MS // 2:  # else the write took so long that a consumer may have missed it
+            return tombstone_of(erasure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,11 @@ class Removed:
     @property
     def nothing(self) -> bool:
         return self == Removed()
+
+    @property
+    def only_waits(self) -> bool:
+        """Nothing was found but requests."""
+        return self == Removed(waiting=self.waiting)
 
 
 class Eraser:
@@ -118,6 +128,8 @@ class Eraser:
         by_site = defaultdict(list)
         for tombstone in tombstones:
             by_site[tombstone.site].append(tombstone)
+        # Before everything else: an owner that was asked commits nothing any more that its tombstones don't know.
+        waiting = await self._waiting(group, tombstones)
         chunks = files = feeds = 0
         rewriter = Rewriter(
             group, self._system, self._storage, FileWriter(self._storage, name, self._run_id), self._clock
@@ -128,10 +140,10 @@ class Eraser:
             files += await self._from_files(group, rewriter, site, of_site)
             feeds += await self._from_feed(group, of_site)
         letters = await self._from_dead_letters(group, tombstones)
-        return Removed(chunks, files, letters, feeds, await self._waiting(group, tombstones))
+        return Removed(chunks, files, letters, feeds, waiting)
 
     async def _ask_owners(self, name: str, group: Database, tombstones: Sequence[Tombstone]) -> None:
-        """One request per erasure and group, once: a second one would take away what the visitor did since."""
+        """One request per erasure and group."""
         topology = await load_topology(self._system)
         for tombstone in tombstones:
             partition = topology.partition_of(bucket_of(tombstone.site, tombstone.visitor_id))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.read_concern import ReadConcern
 
 from pistats.errors import RetryableError
 from pistats.mongo.indexes import Database
@@ -101,6 +102,16 @@ class Manifest:
     async def lists(self, files: Sequence[WarehouseFile]) -> bool:
         """Whether all of these are listed now."""
         return await self._files.count_documents({"_id": {"$in": [file.path for file in files]}}) == len(files)
+
+    async def unlisted(self, files: Sequence[WarehouseFile]) -> list[str]:
+        """The paths that may be deleted: of those that a majority does not list.
+
+        For what to do after a transaction that has been refused: its first attempt may have been done, unheard.
+        """
+        paths = [file.path for file in files]
+        stored = self._files.with_options(read_concern=ReadConcern("majority"))
+        listed = {document["_id"] async for document in stored.find({"_id": {"$in": paths}}, {"_id": 1})}
+        return [path for path in paths if path not in listed]
 
     async def add(self, files: Sequence[WarehouseFile], session: AsyncClientSession) -> None:
         """List new files, and mark their dates for the rollups, in the transaction of `session`."""

@@ -65,7 +65,7 @@ class Rewriter:
         except (SupersededError, FileNotFoundError) as error:
             await self._check_listed(rewrite.old, error)
             log.info("%s: %s", self._group.name, error)
-            self._storage.delete(file.path for file in new)
+            self._storage.delete(await self._manifest.unlisted(new))
             return None
         return new
 

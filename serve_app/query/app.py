@@ -17,7 +17,7 @@ from pistats.mongo.client import Document, connect
 from pistats.settings import Settings
 from pistats.sites import SiteStore
 from serve_app.query import events, funnel, history, ledger, live, retention, visitors
-from serve_app.query.erasures import Erasures
+from serve_app.query.erasures import PATIENCE_S, Erasures
 from serve_app.query.guard import Guard
 from serve_app.query.live_numbers import LiveNumbers, NewView
 from serve_app.query.parts import Parts
@@ -44,8 +44,13 @@ ROUTERS: tuple[APIRouter, ...] = tuple(
 )
 
 
-def build_query_app(settings: Settings, mongodb_uri: str, max_requests: int = MAX_REQUESTS) -> FastAPI:
-    """The application, with connections of its own from its start to its end. Routes begin with `/v1`."""
+def build_query_app(
+    settings: Settings, mongodb_uri: str, max_requests: int = MAX_REQUESTS, erasure_patience_s: float = PATIENCE_S
+) -> FastAPI:
+    """The application, with connections of its own from its start to its end. Routes begin with `/v1`.
+
+    `erasure_patience_s`: how long an erasure waits for the owners of partitions.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,7 +58,7 @@ def build_query_app(settings: Settings, mongodb_uri: str, max_requests: int = MA
         system = client[settings.database()]
         warehouse = Warehouse(settings, client)
         shown = ShownGroup(partial(reader_group, system, settings), partial(_group_parts, client, settings, warehouse))
-        erasures = Erasures(system, warehouse.eraser)
+        erasures = Erasures(system, warehouse.eraser, erasure_patience_s)
         app.state.parts = Parts(settings, SiteStore(system), shown, erasures)
         try:
             yield

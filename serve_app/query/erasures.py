@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -18,8 +19,12 @@ log = logging.getLogger(__name__)
 WAIT_S = 20.0
 """A caller waits this long for what can be removed at once; what takes longer goes on without it."""
 
-PASSES = 2
-"""The second one finds nothing any more, unless a partition's owner still has to forget the visitor."""
+PATIENCE_S = 6.0
+"""So long passes are repeated until nothing is found. A partition's owner, who has to forget the visitor too, looks for
+requests between two flushes: every two seconds when it is idle."""
+
+PAUSE_S = 0.5
+"""Between two passes that wait for an owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +39,17 @@ class Erased:
 class Erasures:
     """One pass at a time, whoever asks. Ending at any moment loses nothing: the tombstone is stored first."""
 
-    def __init__(self, system: Database, eraser: "Callable[[], Awaitable[Eraser]]") -> None:
+    def __init__(
+        self, system: Database, eraser: "Callable[[], Awaitable[Eraser]]", patience_s: float = PATIENCE_S
+    ) -> None:
         self._system = system
         self._eraser = eraser
+        self._patience_s = patience_s
         self._passing = asyncio.Lock()
         self._running: set[asyncio.Task[tuple[dict[str, int], bool]]] = set()
 
     async def erase(self, site: str, visitor_id: str) -> Erased:
-        """Hide the visitor for ever from this moment on, and remove what is stored. May be repeated."""
+        """Hide the visitor for ever, and remove what is stored. May be repeated: then it erases what has come since."""
         from pistats.warehouse.erase import request_erasure
 
         tombstone = await request_erasure(self._system, site, visitor_id)
@@ -63,7 +71,8 @@ class Erasures:
         total: Counter[str] = Counter()
         async with self._passing:
             eraser = await self._eraser()
-            for _ in range(PASSES):
+            give_up = time.monotonic() + self._patience_s
+            while True:
                 try:
                     found = (await eraser.run()).values()
                 except RetryableError as error:
@@ -73,4 +82,7 @@ class Erasures:
                     total.update({name: count for name, count in asdict(one).items() if name != "waiting"})
                 if all(one.nothing for one in found):
                     return dict(total), True
-        return dict(total), False
+                if time.monotonic() > give_up:
+                    return dict(total), False
+                if all(one.only_waits for one in found):
+                    await asyncio.sleep(PAUSE_S)

@@ -62,9 +62,10 @@ async def export_visitor(request: Request, site: ReadableSite, visitor_id: Visit
     responses={202: {"model": ErasureAnswer, "description": "Hidden; removal goes on"}, **documented(*REPORT_REFUSALS)},
 )
 async def erase_visitor(request: Request, site: ReadableSite, visitor_id: VisitorId) -> JsonAnswer:
-    """Nothing that was received of the visitor until now is shown any more, from the answer on and for ever. What is
-    stored is removed: at once as far as that goes (200), the rest by the next runs of the archive (202). May be
-    repeated, also to see whether it is complete."""
+    """Nothing that is received of the visitor until `erased_time`, two seconds from now, is shown any more, from the
+    answer on and for ever; what comes later is of a new visitor. What is stored is removed: within seconds as far as
+    that goes (200), the rest by the next runs of the archive (202). May be repeated, also to see whether it is
+    complete."""
     parts: Parts = request.app.state.parts
     known = (await (await reports_of(request)).visitor(site, visitor_id)).totals
     erased = await parts.erasures.erase(site.name, visitor_id)

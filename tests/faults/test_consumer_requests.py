@@ -163,7 +163,7 @@ async def test_visitors_are_merged_and_erased_by_the_owner_of_their_partition(gr
     long_ago = before["first_time"] - 30 * DAY_MS
     visitors = [["s", "v1", long_ago, [long_ago // DAY_MS]], ["s", "new", long_ago, [long_ago // DAY_MS]]]
     async with consuming(group, Broken()):
-        await Requests(group).add([merge_visitors("backfill:1:0", 0, visitors), erase_visitor(0, "s", "v2")])
+        await Requests(group).add([merge_visitors("backfill:1:0", 0, visitors, 0), erase_visitor(0, "s", "v2")])
         await until_done(group, "backfill:1:0", "erase:0:s:v2")
     found = {one["_id"]["visitor_id"]: one async for one in group["visitors"].find()}
     assert (found["v1"]["first_time"], found["v1"]["first_day"]) == (long_ago, long_ago // DAY_MS)
@@ -176,7 +176,7 @@ async def test_visitors_are_merged_and_erased_by_the_owner_of_their_partition(gr
 
 
 async def test_a_request_that_cannot_be_done_is_put_aside_and_the_next_ones_are_done(group: Database) -> None:
-    senseless: dict[str, Any] = merge_visitors("senseless", 0, [["s", "v1"]])
+    senseless: dict[str, Any] = merge_visitors("senseless", 0, [["s", "v1"]], 0)
     async with consuming(group, Broken()) as consumer:
         await Requests(group).add([senseless, erase_visitor(0, "s", "v2")])
         await until_done(group, "erase:0:s:v2")
@@ -201,7 +201,7 @@ async def test_a_request_about_a_visitor_who_has_moved_is_handed_on(group: Datab
     task = asyncio.create_task(consumer.run())
     day = 20_000
     visitors = [["s", name, day * DAY_MS, [day]] for name in ("here", "moved")]
-    await Requests(group).add([merge_visitors("m", 0, visitors), erase_visitor(0, "s", "moved")])
+    await Requests(group).add([merge_visitors("m", 0, visitors, 0), erase_visitor(0, "s", "moved")])
     await until_done(group, "m", "m>0", "erase:0:s:moved")
     consumer.stop()
     await task

@@ -200,7 +200,7 @@ def test_an_erased_visitor_is_in_no_cell(seen: Any) -> None:
             without.fold([dict(item)])
 
     with_ann.load([], ("news", "ann"))
-    with_ann.visitors.erase("news", "ann")
+    with_ann.visitors.erase("news", "ann", 2**62)
     with_ann.commit()
 
     assert with_ann.numbers() == without.numbers()

@@ -93,7 +93,7 @@ def group(database: Database, settings: Settings) -> Database:
 @contextmanager
 def serving(settings: Settings, mongo_uri: str, **options: Any) -> Iterator[str]:
     """A query API of this test's own, where Serve would have put it: its address."""
-    app = build_query_app(settings, mongo_uri, **options)
+    app = build_query_app(settings, mongo_uri, **{"erasure_patience_s": 0, **options})  # no owner looks for requests
 
     async def mounted(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "root_path": ROOT_PATH}, receive, send)

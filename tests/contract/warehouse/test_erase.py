@@ -12,7 +12,7 @@ import pytest
 from pistats.clock import now_ms
 from pistats.mongo.indexes import Database
 from pistats.topology import settle_topology
-from pistats.visitors.erasures import erasures_wait
+from pistats.visitors.erasures import NOTICE_MS, erasures_wait
 from pistats.warehouse.ages import HOUR_MS
 from pistats.warehouse.archive import Archive
 from pistats.warehouse.chunk import decode_chunk
@@ -123,7 +123,7 @@ KEPT = [number for number in range(200) if number % 7 != 3]
 async def test_nothing_of_the_visitor_is_left(
     stored: None, group: Database, system: Database, source: EventSource, eraser: Eraser, root: str
 ) -> None:
-    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME)
+    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS)
     assert offsets(await source.events(SITE, *ALL)) == KEPT, "hidden at once"
 
     removed = (await eraser.run())["live"]
@@ -143,7 +143,7 @@ async def test_nothing_of_the_visitor_is_left(
 async def test_what_was_counted_stays_counted(
     stored: None, group: Database, system: Database, eraser: Eraser, new_archive: NewArchive
 ) -> None:
-    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME)
+    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS)
     await eraser.run()
 
     await new_archive().run()
@@ -154,7 +154,7 @@ async def test_what_was_counted_stays_counted(
 async def test_the_visitor_may_come_back(
     stored: None, group: Database, system: Database, source: EventSource, eraser: Eraser, new_archive: NewArchive
 ) -> None:
-    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME)
+    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS)
     later = [an_event(500, visitor_id=VISITOR, received_time=ERASED_TIME + 1, event_time=ERASED_TIME)]
     await group["chunks"].insert_one(chunk_document(later))
     await new_archive().run()
@@ -167,7 +167,7 @@ async def test_the_visitor_may_come_back(
 async def test_owners_are_asked_once_per_erasure(
     stored: None, group: Database, system: Database, eraser: Eraser
 ) -> None:
-    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME)
+    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS)
     await eraser.run()
     (request,) = await group["requests"].find().to_list()
     assert (request["kind"], request["site"], request["visitor_id"]) == ("erase_visitor", SITE, VISITOR)
@@ -176,7 +176,7 @@ async def test_owners_are_asked_once_per_erasure(
     await eraser.run()
     assert await group["requests"].count_documents({}) == 0
 
-    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME + 500)
+    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS + 500)
     await eraser.run()
     assert await group["requests"].count_documents({}) == 1
 
@@ -184,7 +184,7 @@ async def test_owners_are_asked_once_per_erasure(
 async def test_it_is_done_when_no_earlier_run_can_have_left_anything(
     stored: None, group: Database, system: Database, source: EventSource
 ) -> None:
-    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME)
+    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS)
     now = [ERASED_TIME + 1_000]
     eraser = Eraser(system, {"live": group}, source.storage, "erase", clock=lambda: now[0])
 
@@ -218,7 +218,7 @@ async def test_shadow_groups_are_erased_too(
     shadow = group.client[f"{group.name}_shadow"]
     try:
         await shadow["chunks"].insert_one(chunk_document(events_with(VISITOR, 50)))
-        await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME)
+        await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS)
 
         removed = await Eraser(system, {"live": group, "shadow": shadow}, source.storage, "erase").run()
 
@@ -241,7 +241,7 @@ async def test_a_run_that_dies_is_finished_by_the_next_one(
     root: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME)
+    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS)
     dying = Eraser(system, {"live": group}, source.storage, "erase", clock=lambda: ERASED_TIME + 1_000)
     call = getattr(dying, step)
 
@@ -278,7 +278,7 @@ async def test_it_and_archive_and_compaction_at_once_leave_nothing(
 ) -> None:
     for first in range(200, 600, 50):
         await group["chunks"].insert_one(chunk_document(events_with(VISITOR, 50, first)))
-    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME)
+    await request_erasure(system, SITE, VISITOR, lambda: ERASED_TIME - NOTICE_MS)
 
     await asyncio.gather(eraser.run(), new_archive(unit_events=100).run(), new_compaction(NO_LIMIT).run(), eraser.run())
     await eraser.run()
