@@ -1,6 +1,7 @@
 """`pistats job`: batch jobs, by Ray's job API."""
 
 import asyncio
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -36,74 +37,60 @@ FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="
 ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last date (UTC), inclusive.")]
 SiteOption = Annotated[str | None, typer.Option(help="One site only.")]
 GroupOption = Annotated[str | None, typer.Option(help="One consumer group only. Unset: all of them.")]
+VerifyOption = Annotated[bool, typer.Option("--verify", help="Compare with the real-time cohorts, cell by cell.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Stay until it has ended, and show how far it is.")]
 
 
-@job_commands.command("archive", epilog="Example: pistats job archive --wait")
-def archive(
-    from_date: FromOption = None,
-    to_date: ToOption = None,
-    site: SiteOption = None,
-    group: GroupOption = None,
-    wait: WaitOption = False,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Move the events that wait in MongoDB into Parquet files. By itself every five minutes, when some wait."""
-    _run("archive", _arguments(from_date, to_date, site, group), wait, data)
+VERIFYING = ("retention",)
+"""The jobs that know `--verify`."""
 
 
-@job_commands.command("rollup", epilog="Example: pistats job rollup --from 2026-11-01 --to 2026-11-30 --wait")
-def rollup(
-    from_date: FromOption = None,
-    to_date: ToOption = None,
-    site: SiteOption = None,
-    group: GroupOption = None,
-    wait: WaitOption = False,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Compute the totals per hour, day, week and month of the dates that changed. By itself after each archive run."""
-    _run("rollup", _arguments(from_date, to_date, site, group), wait, data)
+def _add(job: str, help_text: str, example: str) -> None:
+    """Make `pistats job JOB`, which submits that job."""
+
+    def command(
+        from_date: FromOption = None,
+        to_date: ToOption = None,
+        site: SiteOption = None,
+        group: GroupOption = None,
+        verify: VerifyOption = False,
+        wait: WaitOption = False,
+        data: DataOption = DEFAULT_DATA,
+    ) -> None:
+        options = ("--verify",) if verify else ()
+        _run(job, _arguments(from_date, to_date, site, group, options), wait, data)
+
+    signature = inspect.signature(command)
+    known = [one for one in signature.parameters.values() if one.name != "verify" or job in VERIFYING]
+    command.__signature__ = signature.replace(parameters=known)  # type: ignore[attr-defined]
+    job_commands.command(job, help=help_text, epilog=f"Example: pistats job {example}")(command)
 
 
-@job_commands.command("retention", epilog="Example: pistats job retention --verify --wait")
-def retention(
-    from_date: FromOption = None,
-    to_date: ToOption = None,
-    site: SiteOption = None,
-    group: GroupOption = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare with the real-time cohorts, cell by cell.")] = False,
-    wait: WaitOption = False,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Compute the retention cohorts from the warehouse. By itself once a day."""
-    options = ("--verify",) if verify else ()
-    _run("retention", _arguments(from_date, to_date, site, group, options), wait, data)
-
-
-@job_commands.command("compact", epilog="Example: pistats job compact --site news --wait")
-def compact(
-    from_date: FromOption = None,
-    to_date: ToOption = None,
-    site: SiteOption = None,
-    group: GroupOption = None,
-    wait: WaitOption = False,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Merge small Parquet files, and remove what no reader needs any more. By itself every hour, if there is work."""
-    _run("compact", _arguments(from_date, to_date, site, group), wait, data)
-
-
-@job_commands.command("parity", epilog="Example: pistats job parity --from 2026-11-23 --to 2026-11-23 --wait")
-def parity(
-    from_date: FromOption = None,
-    to_date: ToOption = None,
-    site: SiteOption = None,
-    group: GroupOption = None,
-    wait: WaitOption = False,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Compare closed days in the warehouse with the live counts and the ledger. By itself once a day."""
-    _run("parity", _arguments(from_date, to_date, site, group), wait, data)
+_add(
+    "archive",
+    "Move the events that wait in MongoDB into Parquet files. By itself every five minutes, when some wait.",
+    "archive --wait",
+)
+_add(
+    "rollup",
+    "Compute the totals per hour, day, week and month of days that are over. By itself when their events change.",
+    "rollup --from 2026-11-01 --to 2026-11-30 --wait",
+)
+_add(
+    "retention",
+    "Compute the retention cohorts from the warehouse. By itself once a day.",
+    "retention --verify --wait",
+)
+_add(
+    "compact",
+    "Merge small Parquet files, and remove what no reader needs any more. By itself every hour, if there is work.",
+    "compact --site news --wait",
+)
+_add(
+    "parity",
+    "Compare closed days in the warehouse with the live counts and the ledger. By itself once a day.",
+    "parity --from 2026-11-23 --to 2026-11-23 --wait",
+)
 
 
 @job_commands.command("list", epilog="Example: pistats job list --limit 5")
