@@ -3,17 +3,22 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from pistats.clock import now_ms
 from pistats.jobs.arguments import JobArguments
 from pistats.mongo.indexes import Database
 from pistats.settings import JobSettings
+from pistats.visitors.calendar import QUARTER_MS
 from pistats.visitors.erasures import erasures_wait
+from pistats.visitors.zones import SiteZones
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 DAILY_STEP_MS = 900_000
 """The daily jobs follow one another a quarter of an hour apart, so that they seldom wait for each other."""
+COMMIT_MS = 120_000
+"""A mark is seen this long after its time at the latest: a transaction ends after a minute, and clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def plan(settings: JobSettings) -> tuple[Planned, ...]:
     daily = settings.daily_hour * HOUR_MS
     return (
         Planned("archive", often, 0, _archive_wanted),
-        Planned("rollup", often, 0, _has("dirty_dates")),
+        Planned("rollup", often, 0, _rollup_wanted),
         Planned("parity", DAY_MS, daily, _has("files"), by_date=True),
         Planned("retention", DAY_MS, daily + DAILY_STEP_MS, _has("files")),
         Planned("compact", HOUR_MS, HOUR_MS // 2, _has_new_files(daily)),
@@ -72,6 +77,31 @@ def plan(settings: JobSettings) -> tuple[Planned, ...]:
 
 async def _archive_wanted(due: Due) -> bool:
     return await _has("chunks")(due) or await erasures_wait(due.system, now_ms())
+
+
+async def _rollup_wanted(due: Due) -> bool:
+    """Dates that are over have changed; once an hour also if today's has, or if a day of a site with marks has ended.
+
+    While events come, today's date changes all the time, and means little for the days before it.
+    """
+    hour = due.slot // HOUR_MS * HOUR_MS
+    hourly = due.done < hour
+    since = min(due.done, hour - HOUR_MS) if hourly else due.done
+    changed: dict[str, Any] = {"marked_at": {"$gte": datetime.fromtimestamp((since - COMMIT_MS) / 1000, UTC)}}
+    if not hourly:
+        changed["_id.date"] = {"$lt": _date(due.slot).isoformat()}
+    if await due.group["dirty_dates"].find_one(changed, {"_id": 1}) is not None:
+        return True
+    return hourly and await _day_ended(due, since)
+
+
+async def _day_ended(due: Due, since: int) -> bool:
+    """Whether a day of a site with marked dates has ended between `since` and the slot."""
+    sites = await due.group["dirty_dates"].distinct("_id.site")
+    zones = SiteZones(due.system)
+    await zones.learn(sites)
+    days = [zones.days_of(site) for site in sites]
+    return any(day[since // QUARTER_MS] != day[due.slot // QUARTER_MS] for day in days)
 
 
 def _has(collection: str) -> Wanted:

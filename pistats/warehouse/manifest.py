@@ -157,7 +157,7 @@ class Manifest:
         for site, date in sorted(dates):
             await self._dirty.update_one(
                 {"_id": {"site": site, "date": date}},
-                {"$set": {"version": uuid4().hex}, "$setOnInsert": {"since": now}},
+                {"$set": {"version": uuid4().hex, "marked_at": now}},
                 upsert=True,
                 session=session,
             )

@@ -62,6 +62,23 @@ class World:
     async def waits(self, collection: str) -> None:
         await self.database[collection].insert_one({"created_at": datetime.fromtimestamp(self.now / 1000, UTC)})
 
+    async def marks(self, date: str, site: str = "news") -> None:
+        """Events of that date were archived now."""
+        mark = {"version": str(self.now), "marked_at": datetime.fromtimestamp(self.now / 1000, UTC)}
+        await self.database["dirty_dates"].update_one({"_id": {"site": site, "date": date}}, {"$set": mark}, True)
+
+    async def rollups_of(self, hours: int) -> list[str]:
+        """When rollup runs are submitted in the next hours, each of which does its work at once."""
+        scheduler, found = self.scheduler(), []
+        for _ in range(hours * 4):
+            self.now += 900_000
+            await scheduler.tick()
+            for run_id in self.taken():
+                found += [run_id[16:20]] if run_id.startswith("rollup") else []
+                await self.ends(run_id, after_ms=0)
+            await scheduler.tick()
+        return found
+
 
 @pytest.fixture
 def world(database: Database) -> World:
@@ -86,11 +103,24 @@ async def test_waiting_chunks_are_archived_and_changed_dates_rolled_up_after_it(
 
     await world.ends("archive-20231120T120000-1")
     await world.database["chunks"].delete_many({})
-    await world.waits("dirty_dates")
+    await world.marks("2023-11-19")
     await scheduler.tick()
     world.now += OFTEN_MS
     await scheduler.tick()
     assert world.taken() == ["rollup-20231120T120500-1"]
+
+
+async def test_the_date_of_today_is_rolled_up_hourly_and_nothing_without_news(world: World) -> None:
+    await world.database["sites"].insert_one({"_id": "news", "timezone": "Asia/Kolkata"})
+    assert await world.rollups_of(1) == []
+    world.now += 600_000
+    await world.marks("2023-11-20")
+    assert await world.rollups_of(4) == ["1410"]
+    await world.marks("2023-11-20")
+    await world.marks("2023-11-18")
+    assert await world.rollups_of(1) == ["1725", "1810"]
+    # Its day ends at half past six in the evening by UTC.
+    assert await world.rollups_of(8) == ["1910"]
 
 
 async def test_a_job_rests_four_times_as_long_as_it_ran(world: World) -> None:
@@ -185,12 +215,12 @@ async def test_a_job_that_dies_without_a_word_has_failed(world: World) -> None:
 
 async def test_two_schedulers_never_submit_a_run_twice(world: World) -> None:
     await world.waits("chunks")
-    await world.waits("dirty_dates")
     # Without the leader's lock, as when one was paused while the other took over.
     schedulers = [world.scheduler(f"number {number}") for number in range(4)]
     for scheduler in schedulers:
         scheduler._leader.held = _always  # type: ignore[method-assign]
     for _ in range(5):
+        await world.marks("2023-11-19")
         await asyncio.gather(*(scheduler.tick() for scheduler in schedulers))
         launched = world.taken()
         assert len(launched) == len(set(launched)) == 2
