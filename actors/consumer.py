@@ -113,6 +113,7 @@ class ConsumerActor:
             start=self._start,
             hold=barriers.held_from,
             cuts_passed=lambda: barriers.passed,
+            settled=barriers.settled,
             system=self._system,
             owner_of=self._owner_of,
             metrics=PartitionMetrics(self._recorder, self._registered.name, partition),

@@ -44,6 +44,19 @@ class Barriers:
             self._passed += 1
         return None
 
+    async def settled(self) -> int | None:
+        """How many changes of the layout there were, when every visitor is where the newest layout has it.
+
+        None while a change is under way, or a partition has records of before one to consume: then the former owner of
+        a visitor that moves may still write what is known of it. Reads the topology anew.
+        """
+        topology = await self._topology.refresh()
+        if topology.resizing is not None:
+            return None
+        if topology.changes and not await self._reached(topology.changes[-1].ends):
+            return None
+        return len(topology.changes)
+
     async def _reached(self, ends: Sequence[int]) -> bool:
         found = self._checkpoints.find({}, {"offset": 1})
         offsets = {document["_id"]: document["offset"] or 0 async for document in found}

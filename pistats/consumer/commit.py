@@ -19,6 +19,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from pistats.consumer.lease import Lease, LeaseStore
+from pistats.consumer.requests import Request, Requests
 from pistats.consumer.tally import Tally, totals, update_of
 from pistats.errors import FencedError, UnavailableError
 
@@ -40,6 +41,7 @@ class Flush:
     ledger: Mapping[int, Tally] = field(default_factory=dict)  # per append minute, Unix ms
     removed: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # `_id`s per collection; absent ones are fine
     requests: Sequence[Any] = ()  # `_id`s of requests that are done by this: each must still be there
+    asked: Sequence[Request] = ()  # new requests, of other partitions' owners
     duplicates: int | None = None  # what the partition had acknowledged without storing, up to the last record
 
 
@@ -98,6 +100,8 @@ class Committer:
                 await self._database[collection].delete_many({"_id": {"$in": list(ids)}}, session=session)
         if flush.chunks:
             await self._database["chunks"].insert_many(flush.chunks, session=session)
+        if flush.asked:
+            await Requests(self._database).add(flush.asked, session)
         if flush.ledger:
             await self._database["ledger"].bulk_write(_ledger_updates(flush), ordered=False, session=session)
 

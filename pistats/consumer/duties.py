@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any
 
 from pistats.consumer.requests import MAX_TRIES, Request, Requests
-from pistats.consumer.transform import Transform
+from pistats.consumer.transform import Outcome, Transform
 from pistats.consumer.work import Redone, VisitorMerge, Work
 from pistats.mongo.indexes import Database
 
@@ -103,7 +103,14 @@ class Duties:
         if given_up:
             return Redone(offset, letter["append_minute"], payload, self._transform.danger.verdict())
         outcome = self._transform.one(payload, self._partition, offset)
-        return Redone(offset, letter["append_minute"], payload, outcome)
+        return Redone(offset, letter["append_minute"], payload, outcome, self._moved_to(outcome))
+
+    def _moved_to(self, outcome: Outcome) -> int | None:
+        """Where the event's visitor lives by now, if that is another partition."""
+        if self._owner_of is None or not isinstance(outcome, dict):
+            return None
+        owner = self._owner_of(outcome["site"], outcome["visitor_id"])
+        return None if owner == self._partition else owner
 
 
 def _merges(request: Request) -> list[VisitorMerge]:

@@ -1,7 +1,7 @@
 """What a range of events changes in MongoDB: minutes, feed, visitors, retention, dead letters, chunks, the ledger."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -12,6 +12,7 @@ from pyarrow.lib import ArrowException
 from pistats.clock import Clock, now_ms
 from pistats.consumer.chunks import chunk_documents
 from pistats.consumer.poison import Danger
+from pistats.consumer.requests import Request, merge_visitors
 from pistats.consumer.tally import Erased, Outcome, Tally, ledger_of
 from pistats.consumer.transform import Transformed, failure_of
 from pistats.consumer.work import NO_WORK, VisitorMerge, Work
@@ -20,7 +21,7 @@ from pistats.live.feed import LiveFeed
 from pistats.live.fold import LiveBuckets
 from pistats.mongo.indexes import Database
 from pistats.settings import ConsumerSettings, LiveSettings
-from pistats.visitors.calendar import LocalDays
+from pistats.visitors.calendar import QUARTER_MS, LocalDays
 from pistats.visitors.erasures import Erasures
 from pistats.visitors.retention import RetentionCells
 from pistats.visitors.visitors import Visitors
@@ -45,6 +46,7 @@ class Change:
     ledger: Mapping[int, Tally]  # per append minute, Unix ms
     duplicates: int | None  # what the partition had acknowledged without storing, up to the last record
     removed: Mapping[str, Sequence[Document]] = field(default_factory=dict)  # `_id`s per collection
+    asked: Sequence[Request] = ()  # of other partitions' owners
 
 
 class View(Protocol):
@@ -71,6 +73,7 @@ class Item(NamedTuple):
     payload: bytes
     outcome: Outcome
     redone: bool
+    moved_to: int | None = None  # the partition that the visitor of a dead letter lives in by now
 
 
 class Projection:
@@ -141,18 +144,18 @@ class Projection:
             self._cuts_passed = cuts_passed
         now_ms = self._clock()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        await self._erasures.refresh(now_ms, at_once=bool(work.erased or work.merged))
+        await self._erasures.refresh(now_ms, at_once=work is not NO_WORK)
         items = self._judged(items_of(transformed, work))
         try:
-            await self._fold(items, work)
+            asked = await self._fold(items, work)
             chunks = self._chunks(items, now)
         except FOLD_ERRORS:
             # Half of it may be folded: begin again from what is stored, without the events that fail by themselves.
             items = [self._tried(item) for item in items]
             self._begin_again()
-            await self._fold(items, work)
+            asked = await self._fold(items, work)
             chunks = self._chunks(items, now)
-        return self._change(transformed, items, chunks, now)
+        return replace(self._change(transformed, items, chunks, now), asked=asked)
 
     def committed(self) -> None:
         """What the last `apply` gave is stored."""
@@ -161,16 +164,19 @@ class Projection:
         self._visitors.committed()
         self._cells.committed()
 
-    async def _fold(self, items: Sequence[Item], work: Work) -> None:
+    async def _fold(self, items: Sequence[Item], work: Work) -> list[Request]:
+        """Fold everything; what other partitions' owners have to be asked for."""
         events = events_of(items)
         await self._zones.learn({event["site"] for event in events} | {merge.site for merge in work.merged})
         # First of all, for sessions are written into the events.
-        await self._fold_visitors(events, work)
+        await self._fold_visitors(residents(items) if work.redone else events, work)
+        asked = await self._hand_on(items) if work.redone else []
         await self._erase_from_feed(work)
         for collection, view in self._views.items():
             view.load(await self._stored(collection, view.missing(events)))
             with self._danger.watched():
                 view.fold(events)
+        return asked
 
     async def _fold_visitors(self, events: Sequence[EnrichedEvent], work: Work) -> None:
         visitors = self._visitors
@@ -198,6 +204,32 @@ class Projection:
         """Until when the visitor is erased: as the tombstone says. Without one, which comes first, until now."""
         found = self._erasures.time_of(site, visitor_id)
         return self._clock() if found is None else found
+
+    async def _hand_on(self, items: Sequence[Item]) -> list[Request]:
+        """Ask the owners of visitors that moved to take note of events that were dead letters here.
+
+        Such an event belongs to the session that is stored. Only its visitor's owner may write the visitor.
+        """
+        moved = [item for item in items if item.moved_to is not None]
+        events = events_of(moved)
+        guests = self._new_visitors()
+        guests.load(await self._stored("visitors", guests.missing(events)))
+        for (site, visitor_id), erased_time in self._erasures.among(events).items():
+            guests.erase(site, visitor_id, erased_time)
+        with self._danger.watched():
+            guests.fold(events)
+        known_time = self._clock()
+        name = f"moved:{self._partition}"
+        return [
+            merge_visitors(f"{name}:{item.offset}", item.moved_to, [self._seen(item.outcome)], known_time)
+            for item in moved
+            if item.moved_to is not None and isinstance(item.outcome, dict) and not item.outcome["is_bot"]
+        ]
+
+    def _seen(self, event: EnrichedEvent) -> list[Any]:
+        """What one event says of its visitor, as `merge_visitors` wants it."""
+        time = event["event_time"]
+        return [event["site"], event["visitor_id"], time, [self._days_of(event["site"])[time // QUARTER_MS]]]
 
     async def _erase_from_feed(self, work: Work) -> None:
         if work.erased:
@@ -262,7 +294,7 @@ class Projection:
 
 def items_of(transformed: Transformed | None, work: Work) -> list[Item]:
     """Every record that this flush decides about: dead letters that were redone, then the range."""
-    items = [Item(*redone, True) for redone in work.redone]
+    items = [Item(*one[:4], True, one.moved_to) for one in work.redone]
     if transformed is not None:
         records = transformed.records
         minutes = records.minutes()
@@ -275,6 +307,11 @@ def items_of(transformed: Transformed | None, work: Work) -> list[Item]:
 def events_of(items: Sequence[Item]) -> list[EnrichedEvent]:
     """The events among the outcomes, in order."""
     return [item.outcome for item in items if isinstance(item.outcome, dict)]
+
+
+def residents(items: Sequence[Item]) -> list[EnrichedEvent]:
+    """The events whose visitors live in this partition, in order."""
+    return events_of([item for item in items if item.moved_to is None])
 
 
 def chunks_of(items: Sequence[Item], created_at: datetime) -> list[Document]:

@@ -24,6 +24,7 @@ class Redone(NamedTuple):
     append_minute: int
     payload: bytes
     outcome: EnrichedEvent | Failure
+    moved_to: int | None = None  # the partition that the visitor lives in by now; None: still in this one
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,20 @@ from pistats.settings import ConsumerSettings, LiveSettings
 
 log = logging.getLogger(__name__)
 
+Settled = Callable[[], Awaitable[int | None]]
+"""How many changes of the layout there were; None while visitors are on the move. See `Barriers.settled`."""
+
 Start = Callable[[int], Awaitable[int]]
 """Where a group without a checkpoint begins in this partition: an offset."""
 
 
 async def trim_horizon(_: int) -> int:
     """The very first record: nothing was trimmed yet."""
+    return 0
+
+
+async def never_resized() -> int:
+    """No visitor ever moved."""
     return 0
 
 
@@ -75,6 +83,7 @@ class PartitionConsumer:
         start: Start = trim_horizon,
         hold: Hold | None = None,
         cuts_passed: Callable[[], int] = lambda: 0,
+        settled: Settled = never_resized,
         system: AsyncDatabase[dict[str, Any]] | None = None,
         owner_of: OwnerOf | None = None,
         metrics: PartitionMetrics | None = None,
@@ -82,8 +91,9 @@ class PartitionConsumer:
     ) -> None:
         """`hold` says which records have to wait for other partitions (`Barriers.held_from`); None: never any.
 
-        `cuts_passed`: how many changes of the layout lie before the records that were handed out last. `system`: the
-        database of sites and erasures; None: every site has UTC, and nobody was erased. `owner_of`: see `Duties`.
+        `cuts_passed`: how many changes of the layout lie before the records that were handed out last. Requests wait
+        until the visitors are `settled`. `system`: the database of sites and erasures; None: every site has UTC, and
+        nobody was erased. `owner_of`: see `Duties`.
         """
         self._partition = partition
         self._owner = owner
@@ -95,6 +105,7 @@ class PartitionConsumer:
         self._start = start
         self._hold_back = hold
         self._cuts_passed = cuts_passed
+        self._settled = settled
         self._system = system
         self._clock = clock
         self._leases = LeaseStore(database, consumers.lease_s)
@@ -254,18 +265,23 @@ class PartitionConsumer:
         """Do what was asked of this partition, if anything: for at most a flush interval, then records have a turn."""
         until = time.monotonic() + self._consumers.flush_interval_s
         while requests := await self._duties.waiting():
+            cuts_passed = await self._settled()
+            if cuts_passed is None:
+                return
             if not await self._duties.forward(requests):
-                await self._fulfil(lease, offset, requests, projection)
+                await self._fulfil(lease, offset, requests, projection, cuts_passed)
             if time.monotonic() > until:
                 return
 
-    async def _fulfil(self, lease: Lease, offset: int, requests: Sequence[Request], projection: Projection) -> None:
+    async def _fulfil(
+        self, lease: Lease, offset: int, requests: Sequence[Request], projection: Projection, cuts_passed: int
+    ) -> None:
         """Do some requests in one commit without records, which takes them off the list."""
         await self._duties.requests.tried(requests, 1)
         try:
             async with self._danger.alone:
                 duty = await self._duties.prepare(requests)
-                change = await projection.apply(None, duty.work, cuts_passed=self._cuts_passed())
+                change = await projection.apply(None, duty.work, cuts_passed=cuts_passed)
             flush = Flush(
                 lease=lease,
                 from_offset=offset,
@@ -277,6 +293,7 @@ class PartitionConsumer:
                 ledger=change.ledger,
                 removed=change.removed,
                 requests=duty.requests,
+                asked=change.asked,
                 duplicates=change.duplicates,
             )
             await self._committer.commit(flush)

@@ -53,6 +53,18 @@ async def test_a_partition_that_a_change_made_waits_from_its_first_record(databa
     assert await partition.held_from(0, 1) == 7
 
 
+async def test_visitors_are_settled_once_every_partition_is_consumed_up_to_the_newest_cut(database: Database) -> None:
+    under_way = Topology(2, 2, CHANGES, Resizing(3, 3))
+    stored = Stored(Topology(2), Topology(2), under_way, TWICE, TWICE)
+    partition = Barriers(0, database, stored.cache)
+    assert await partition.settled() == 0
+    await consumed(database, 11, 25, 6)
+    assert await partition.settled() is None, "another change is under way"
+    assert await partition.settled() is None, "partition 2 has a record of before the change"
+    await consumed(database, 11, 25, 7)
+    assert await partition.settled() == 2
+
+
 async def test_a_consumer_that_begins_behind_the_cuts_waits_for_the_others(database: Database) -> None:
     await consumed(database, 11, 25, 7)
     assert await Barriers(0, database, Stored(TWICE).cache).held_from(40, 2) is None

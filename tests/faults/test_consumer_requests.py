@@ -20,6 +20,7 @@ from pistats.enrich import EnrichContext, enrich_batch
 from pistats.mongo.indexes import Database, ensure_group_indexes
 from pistats.settings import ConsumerSettings, LiveSettings
 from pistats.stream.batch import Fetched
+from pistats.warehouse.chunk import decode_chunk
 from tests.faults.dying_consumer import Point
 from tests.faults.test_consumer_process import FRAME_EVENTS, checkpoint, frame, process
 
@@ -187,7 +188,12 @@ async def test_a_request_that_cannot_be_done_is_put_aside_and_the_next_ones_are_
     assert "TypeError" in kept["error"]
 
 
-async def test_a_request_about_a_visitor_who_has_moved_is_handed_on(group: Database) -> None:
+async def test_what_concerns_a_visitor_who_has_moved_is_handed_on_when_nobody_moves_any_more(group: Database) -> None:
+    settled: list[int | None] = [None]
+
+    async def are_settled() -> int | None:
+        return settled[0]
+
     consumer = PartitionConsumer(
         0,
         "a",
@@ -195,18 +201,38 @@ async def test_a_request_about_a_visitor_who_has_moved_is_handed_on(group: Datab
         database=group,
         consumers=ConsumerSettings(flush_interval_s=0.02),
         live=LiveSettings(),
-        transform=Transform(Broken()),
-        owner_of=lambda _, visitor_id: 1 if visitor_id == "moved" else 0,
+        transform=Transform(mended()),
+        settled=are_settled,
+        owner_of=lambda _, visitor_id: 1 if visitor_id in ("moved", "v7") else 0,
     )
-    task = asyncio.create_task(consumer.run())
     day = 20_000
     visitors = [["s", name, day * DAY_MS, [day]] for name in ("here", "moved")]
+    task = asyncio.create_task(consumer.run())
+    asked = ("m", "m>0", "erase:0:s:moved", "redo:0:7", "redo:0:8")
     await Requests(group).add([merge_visitors("m", 0, visitors, 0), erase_visitor(0, "s", "moved")])
-    await until_done(group, "m", "m>0", "erase:0:s:moved")
+    await Requests(group).add([redo_dead_letter(0, 7), redo_dead_letter(0, 8)])
+    while consumer.status.offset is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    assert await Requests(group).unfinished(asked) == 4
+    settled[0] = 1
+    await until_done(group, *asked)
     consumer.stop()
     await task
     left = {one["_id"]: one async for one in group["requests"].find()}
-    assert left.keys() == {"m>1", "erase:0:s:moved>1"}
+    assert left.keys() == {"m>1", "erase:0:s:moved>1", "moved:0:7"}
     assert [visitor[1] for visitor in left["m>1"]["visitors"]] == ["moved"]
     assert {one["partition"] for one in left.values()} == {1}
-    assert await group["visitors"].count_documents({"_id.visitor_id": {"$in": ["here", "moved"]}}) == 1
+    stored = {one["_id"]["visitor_id"] async for one in group["visitors"].find()}
+    assert stored & {"here", "moved", "v7", "v8"} == {"here", "v8"}, "only the owner writes a visitor"
+    chunk = await group["chunks"].find_one({"_id.first_offset": 7})
+    assert chunk is not None
+    (event,) = decode_chunk(chunk["data"], chunk["schema"]).to_pylist()
+    assert left["moved:0:7"]["visitors"] == [["s", "v7", event["event_time"], [event["event_time"] // DAY_MS]]]
+    assert event["session_id"] is not None
+    assert await counted(group) == all_are(FRAME_EVENTS - 2, dead=2)
+
+
+def mended() -> Broken:
+    enrich = Broken()
+    enrich.offsets.clear()
+    return enrich
