@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from actors.handles import create_consumer, find
 from actors.names import consumer_name
-from pistats.consumer.checkpoints import lag_s
+from pistats.consumer.checkpoints import lag_s, living
 from pistats.consumer.groups import Group, Groups
 from pistats.consumer.scaling import Bounds, PoolSize
 from pistats.settings import Settings
@@ -63,7 +63,7 @@ class ConsumerPools:
         bounds = self._bounds.within(topology.actors)
         pool = self._pool(group, max(len(running), bounds.least))
         before = pool.size
-        size = pool.look(await self._lag_s(group), bounds)
+        size = pool.look(await self._lag_s(group, before), bounds)
         if size != before:
             log.info("group %s: from %d to %d consumers", group.name, before, size)
         for number in range(size):
@@ -80,10 +80,14 @@ class ConsumerPools:
             self._sizes[group.name] = PoolSize(size, self._settings.consumers.shrink_after_s, time.monotonic)
         return self._sizes[group.name]
 
-    async def _lag_s(self, group: Group) -> float:
-        """0 when it cannot be known now: nothing changes without a reason."""
+    async def _lag_s(self, group: Group, consumers: int) -> float:
+        """0 when it cannot be known now: nothing changes without a reason.
+
+        Also while one that was started has not begun, as after every start of the system: more would not help yet.
+        """
+        database = self._groups.database(group.name)
         try:
-            return await lag_s(self._groups.database(group.name))
+            return await lag_s(database) if await living(database) >= consumers else 0.0
         except PyMongoError:
             return 0.0
 

@@ -15,7 +15,8 @@ from actors.overview import partition_statuses
 from actors.partition_client import PartitionClient
 from actors.pools import ConsumerPools
 from actors.schedule import TICK_S, scheduler
-from pistats.consumer.checkpoints import slowest_checkpoints
+from pistats.clock import now_ms
+from pistats.consumer.checkpoints import holds_unsettled, slowest_checkpoints
 from pistats.consumer.groups import Groups
 from pistats.errors import PistatsError
 from pistats.mongo.client import connect
@@ -101,8 +102,13 @@ class SupervisorActor:
 
     async def _trim(self) -> None:
         """Let go of records past their retention that every consumer group has consumed."""
-        groups = [self._groups.database(group.name) for group in await self._groups.list() if group.is_consumed]
-        for partition, floor_offset in (await slowest_checkpoints(groups, self._topology.known.actors)).items():
+        topology, now = self._topology.known, now_ms()
+        groups = [
+            (self._groups.database(group.name), holds_unsettled(group, topology, now))
+            for group in await self._groups.list()
+            if group.is_consumed
+        ]
+        for partition, floor_offset in (await slowest_checkpoints(groups, topology.actors)).items():
             try:
                 await PartitionClient(partition).trim(floor_offset, force=self._settings.stream.trim_unconsumed)
             except PistatsError as error:

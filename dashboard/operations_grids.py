@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from dashboard.element import Data
 from dashboard.grid_element import Tone, act, cell, column, grid, row
 from pistats import format as fmt
+from pistats.consumer.checkpoints import Standing
 from pistats.jobs.runs import JobRun
 from pistats.operations import OperationsReport
 from pistats.reports.ledger import LedgerRow, totals
@@ -164,6 +165,12 @@ def _tone(run: JobRun | None) -> Tone:
     return "bad" if run is not None and run.error else "dim"
 
 
+def _behind(stands: Standing) -> Data:
+    if stands.lag_s is None:
+        return cell("not begun" if stands.error is None else f"cannot begin: {stands.error}", "bad")
+    return cell(fmt.duration(stands.lag_s), "bad" if stands.lag_s > 60 else "")
+
+
 def groups_grid(report: OperationsReport, *, may_act: bool) -> Data:
     """Every consumer group. The live one is what all pages show."""
     columns = (
@@ -174,7 +181,7 @@ def groups_grid(report: OperationsReport, *, may_act: bool) -> Data:
         column("Since, UTC"),
     )
     rows = []
-    for group, lag in report.groups:
+    for group, stands in report.groups:
         acts = (
             [act("promote", group.name, "Show it"), act("drop", group.name, "Drop")] if group.state == "shadow" else []
         )
@@ -184,7 +191,7 @@ def groups_grid(report: OperationsReport, *, may_act: bool) -> Data:
                     cell(group.name),
                     cell(group.state, "ok" if group.state == "live" else ""),
                     cell(group.start_position, "dim"),
-                    cell(fmt.duration(lag), "bad" if lag > 60 else ""),
+                    _behind(stands),
                     cell(stamp(group.created_time), "dim"),
                 ],
                 acts if may_act else None,

@@ -10,7 +10,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 
 from pistats.clock import Clock, now_ms
-from pistats.consumer.checkpoints import lag_s
+from pistats.consumer.checkpoints import Standing, standing
 from pistats.consumer.dead_letters import DeadLetter, DeadLetters
 from pistats.consumer.groups import Group, Groups
 from pistats.jobs.plan import plan
@@ -58,7 +58,7 @@ class OperationsReport:
     letters: Sequence[DeadLetter]
     letters_count: int
     jobs: Sequence[JobLine]
-    groups: Sequence[tuple[Group, float]]
+    groups: Sequence[tuple[Group, Standing]]
     """With the seconds that each is behind."""
     disk: Disk
     versions: Mapping[str, str]
@@ -109,9 +109,9 @@ class Operations:
             lines.append(JobLine(planned.job, last, planned.slot(now) + planned.period_ms))
         return lines
 
-    async def _groups(self) -> list[tuple[Group, float]]:
+    async def _groups(self) -> list[tuple[Group, Standing]]:
         groups = Groups(self._system, self._settings)
-        return [(group, await lag_s(groups.database(group.name))) for group in await groups.list()]
+        return [(group, await standing(groups.database(group.name))) for group in await groups.list()]
 
 
 def _existing(folder: Path) -> Path:

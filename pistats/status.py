@@ -75,7 +75,7 @@ def system_report(
 
     `checkpoints`: documents of the group's `partitions` by partition. `members`: documents of its `members`.
     `now` by MongoDB's clock, which wrote the documents. `ledger` has checkpoints of its own moment.
-    `failing`: what is to be said of jobs that fail again and again.
+    `failing`: what is to be said of jobs that fail again and again, and of groups that cannot begin.
     """
     reports = tuple(
         _partition_report(number, status, checkpoints.get(number, {}), now) for number, status in enumerate(partitions)

@@ -6,7 +6,8 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 
-from pistats.consumer.groups import reader_group
+from pistats.consumer.checkpoints import standing, trouble_of
+from pistats.consumer.groups import Groups, reader_group
 from pistats.jobs.failing import failing_jobs
 from pistats.ledger import read_ledger
 from pistats.settings import Settings
@@ -26,4 +27,17 @@ async def system_overview(
     server = await client.admin.command("hello")
     now = server["localTime"].replace(tzinfo=UTC)
     ledger = await read_ledger(group, int(now.timestamp() * 1000))
-    return system_report(name, logs, checkpoints, members, now, ledger, await failing_jobs(system))
+    failing = [*await failing_jobs(system), *await _shadows_in_trouble(Groups(system, settings))]
+    return system_report(name, logs, checkpoints, members, now, ledger, failing)
+
+
+async def _shadows_in_trouble(groups: Groups) -> list[str]:
+    """What is to be said of groups beside the shown one that cannot begin."""
+    found = []
+    for group in await groups.list():
+        if group.state == "shadow":
+            stands = await standing(groups.database(group.name))
+            trouble = trouble_of(group, stands) if stands.lag_s is None else None
+            if trouble is not None:
+                found.append(f"the group {group.name} {trouble}")
+    return found

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
-from pistats.consumer.checkpoints import has_begun, lag_s
+from pistats.consumer.checkpoints import Standing, standing, trouble_of
 from pistats.consumer.groups import Group, GroupError, Groups, reader_group
 from pistats.consumer.promotion import promote_caught_up
 from pistats.errors import UnavailableError
@@ -37,15 +37,18 @@ def list_groups(as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) ->
     """List the groups. `live` is the one that every reader shows, a `shadow` is consumed beside it."""
     found = _with_groups(data, _listed)
     if as_json:
-        print(orjson.dumps([{**asdict(group), "lag_s": lag} for group, lag in found]).decode())
+        print(orjson.dumps([{**asdict(group), **asdict(stands)} for group, stands in found]).decode())
         return
     table = Table("Group", "State", "From", "Lag", "Created", pad_edge=False)
-    for group, lag in found:
+    for group, stands in found:
         created = datetime.fromtimestamp(group.created_time / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(
-            group.name, group.state, group.start_position, "not begun" if lag is None else f"{lag} s", created
-        )
-    Console().print(table)
+        lag = "not begun" if stands.lag_s is None else f"{stands.lag_s:.1f} s"
+        table.add_row(group.name, group.state, group.start_position, lag, created)
+    console = Console()
+    console.print(table)
+    for group, stands in found:
+        if (trouble := trouble_of(group, stands)) is not None:
+            console.print(f"{group.name} {trouble}", markup=False, highlight=False)
 
 
 @group_commands.command("promote", epilog="Example: pistats group promote fixed")
@@ -101,13 +104,8 @@ def drop(
     print(f"{name} is gone.")
 
 
-async def _listed(groups: Groups) -> list[tuple[Group, float | None]]:
-    """With each group's lag; None for one whose consumers have not begun."""
-    found: list[tuple[Group, float | None]] = []
-    for group in await groups.list():
-        database = groups.database(group.name)
-        found.append((group, round(await lag_s(database), 1) if await has_begun(database) else None))
-    return found
+async def _listed(groups: Groups) -> list[tuple[Group, Standing]]:
+    return [(group, await standing(groups.database(group.name))) for group in await groups.list()]
 
 
 async def _adopt(groups: Groups, name: str, settings: Settings) -> "Adopted":
