@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route, WebSocketRoute
 
+from dashboard import shell
 from dashboard.answers import Answers
 from dashboard.gate import Gate
 from dashboard.keeper import Keeper
@@ -65,7 +66,7 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
     return st.App(
         SCRIPT,
         lifespan=lifespan,
-        routes=[WebSocketRoute(PATH, LiveSocket(hub).serve), Route("/live", _to_live)],
+        routes=[WebSocketRoute(PATH, LiveSocket(hub).serve), Route("/live", _to_live), *shell.routes()],
         middleware=[Middleware(Gate, source=keeper, sign_ins=sign_ins, oidc=oidc, clock=clock)],
         secrets=oidc.secrets(),
     )

@@ -17,15 +17,25 @@ SENT_BY_ITSELF = ("page_view", "engagement", "identify")
 
 def event_names(asked: Asker) -> list[str]:
     """The names of the last 30 days, the most frequent first."""
+    rows = asked.answer("history", _names(asked), fresh_ms=60_000).rows
+    return [str(row[0]) for row in rows if row[0] is not None]
+
+
+def event_names_soon(asked: Asker) -> list[str]:
+    """None yet: asks for the names without waiting, for a page that draws its shape."""
+    asked.begin(("history", _names(asked)))
+    return []
+
+
+def _names(asked: Asker) -> HistoryQuery:
     today = asked.now.date()
-    query = HistoryQuery(
+    return HistoryQuery(
         from_date=today - timedelta(days=LOOK_BACK_DAYS - 1),
         to_date=today,
         metrics=("events",),
         by=("event",),
         limit=MAX_NAMES,
     )
-    return [str(row[0]) for row in asked.answer("history", query, fresh_ms=60_000).rows if row[0] is not None]
 
 
 def pick_event(label: str, names: Sequence[str], name: str, any_event: str) -> str | None:

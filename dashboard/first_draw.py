@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import streamlit as st
 
@@ -10,12 +11,28 @@ SENDING_S = 0.05
 seen, and that is all."""
 
 
+def is_first(key: str) -> bool:
+    """Whether the element `key` of this page was not drawn in the last run: nothing slow should be waited for."""
+    return key not in st.session_state
+
+
 def shape_first(key: str, draw_shape: Callable[[], None]) -> None:
     """Draws the shape and starts the script again, unless the element `key` of this page was drawn in the last run.
 
-    Has to come before anything slow. The elements keep their keys, so that they are patched, not replaced.
+    Has to come before anything slow. The elements keep their keys and places, so that they are patched, not replaced.
     """
-    if key not in st.session_state:
+    if is_first(key):
         draw_shape()
         time.sleep(SENDING_S)
         st.rerun()
+
+
+def as_fragment() -> AbstractContextManager[object]:
+    """For the shape of what a fragment will draw: it does so in a container, and elsewhere it would be made anew."""
+    return st.container()
+
+
+def say_counting(freshness: AbstractContextManager[object]) -> None:
+    """Keeps the room in which the page will say how far its numbers reach."""
+    with freshness:
+        st.caption("counting…", help="The numbers are on their way.")

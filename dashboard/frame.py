@@ -11,11 +11,9 @@ from dashboard.sign_in import SignIn
 
 STYLE = """
 <style>
-  .stMainBlockContainer { max-width: 1560px; padding: 4.6rem 2rem 3rem; }
   [data-testid="stHeader"] { background: transparent; }
   .stVerticalBlock { gap: 0.9rem; }
   [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] style) { display: none; }
-  @media (max-width: 640px) { .stMainBlockContainer { padding: 4.2rem 0.9rem 2rem; } }
   /* The state of the live page stands in this row, too. */
   @media (max-width: 640px) { .st-key-site_picker { max-width: calc(100vw - 245px); } }
 </style>

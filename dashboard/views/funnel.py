@@ -6,8 +6,8 @@ import streamlit as st
 
 from dashboard import query_state
 from dashboard.element import LOADING
-from dashboard.event_picker import event_names
-from dashboard.first_draw import shape_first
+from dashboard.event_picker import event_names, event_names_soon
+from dashboard.first_draw import is_first, say_counting, shape_first
 from dashboard.funnel_steps import Step, condition_words, default_steps, edit_steps, parse_steps
 from dashboard.periods import Days
 from dashboard.question import Asker, asker, guarded, pick_days, say_complete
@@ -40,14 +40,20 @@ def show() -> None:
         freshness = st.container(width="stretch", key="freshness")
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        names = guarded(lambda: event_names(asked)) or []
+        names = event_names_soon(asked) if is_first(KEY) else guarded(lambda: event_names(asked)) or []
         steps = parse_steps(query_state.values("step")) or default_steps(names)
         edit_steps(steps, names)
     with right:
-        shape_first(KEY, lambda: STEPS.show(KEY, LOADING))
         query = _query(days, steps, window, order)
-        with st.container():
-            guarded(lambda: _result(asked, steps, query, WINDOWS[window], freshness))
+        if query_state.values("step"):
+            asked.begin(("funnel", query))
+        shape_first(KEY, lambda: _shape(freshness))
+        guarded(lambda: _result(asked, steps, query, WINDOWS[window], freshness))
+
+
+def _shape(freshness: Any) -> None:
+    say_counting(freshness)
+    STEPS.show(KEY, LOADING)
 
 
 def _query(days: Days, steps: tuple[Step, ...], window: str, order: Any) -> FunnelQuery:

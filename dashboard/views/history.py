@@ -13,7 +13,7 @@ from dashboard.element import LOADING
 from dashboard.event_picker import SENT_BY_ITSELF
 from dashboard.export import export_button
 from dashboard.filters import PROPERTY, Filter, condition, toggled
-from dashboard.first_draw import shape_first
+from dashboard.first_draw import as_fragment, say_counting, shape_first
 from dashboard.overview_element import OVERVIEW, Overview, overview_data
 from dashboard.periods import Days
 from dashboard.properties_element import properties_data
@@ -50,13 +50,13 @@ def show() -> None:
     show_filters(filters)
     over_time = _over_time(days, granularity, filters)
     asked.begin(("history", over_time), *(("history", _by(over_time, card)) for card in CARDS))
-    shape_first(OVERVIEW_KEY, _shape)
-    with freshness:
-        guarded(lambda: say_complete(asked.answer("history", over_time).complete_through, asked))
     with actions:
         query_state.choose("Bots", BOTS, "bots", "exclude", kind="select", width=150)
         annotate_button(asked, days)
         export_button(asked, over_time, [card.chosen(query_state.value(card.key)) for card in CARDS])
+    shape_first(OVERVIEW_KEY, partial(_shape, freshness))
+    with freshness:
+        guarded(lambda: say_complete(asked.answer("history", over_time).complete_through, asked))
     guarded(partial(_overview, asked, days, over_time))
     *places, last = _grid()
     for place, card in zip(places, CARDS, strict=True):
@@ -108,13 +108,14 @@ def _grid() -> list[Any]:
     return [column for _ in range((len(CARDS) + 1) // 2) for column in st.columns(2)]
 
 
-def _shape() -> None:
+def _shape(freshness: Any) -> None:
+    say_counting(freshness)
     OVERVIEW.show(OVERVIEW_KEY, LOADING)
     *places, last = _grid()
     for place, card in zip(places, CARDS, strict=True):
-        with place:
+        with place, as_fragment():
             TABLE.show(f"history_{card.key}", loading_table(card.title))
-    with last:
+    with last, as_fragment():
         TABLE.show(PROPERTIES_KEY, loading_table("Properties"))
 
 

@@ -8,8 +8,8 @@ import streamlit as st
 from dashboard import query_state
 from dashboard.cohorts_element import COHORTS, cohorts_data
 from dashboard.element import LOADING
-from dashboard.event_picker import event_names, pick_event
-from dashboard.first_draw import shape_first
+from dashboard.event_picker import event_names, event_names_soon, pick_event
+from dashboard.first_draw import as_fragment, is_first, shape_first
 from dashboard.people_element import cell_people_data, show_people
 from dashboard.question import Asker, asker, guarded, say_complete
 from pistats.reports.retention import RetentionQuery
@@ -45,10 +45,10 @@ def show() -> None:
             "Return", RETURNS, "return", "on", label_visibility="visible", help="On: in exactly that period. "
             "On or after: in that period or a later one.",
         )  # fmt: skip
-        names = guarded(lambda: event_names(asked)) or []
+        names = event_names_soon(asked) if is_first(KEY) else guarded(lambda: event_names(asked)) or []
         event = pick_event("Did first", names, "event", "Any event")
         return_event = pick_event("Came back to", names, "return_event", "Any event")
-    shape_first(KEY, lambda: COHORTS.show(KEY, LOADING))
+    shape_first(KEY, _shape)
     query = RetentionQuery(
         from_date=first,
         to_date=asked.now.date(),
@@ -61,6 +61,11 @@ def show() -> None:
     _grid(asked, query)
     if asked.can_see_people and (cell := _chosen_cell()):
         guarded(lambda: _people(asked, query, *cell))
+
+
+def _shape() -> None:
+    with as_fragment():
+        COHORTS.show(KEY, LOADING)
 
 
 def _pick_range(granularity: str, today: date) -> date:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import query_state
 from dashboard.element import LOADING
-from dashboard.first_draw import shape_first
+from dashboard.first_draw import say_counting, shape_first
 from dashboard.people_element import people_data, person, show_people
 from dashboard.question import Asker, asker, guarded, say_complete
 from dashboard.services import services
@@ -36,8 +36,13 @@ def show() -> None:
     if not visitor_id:
         _recent(asked)
         return
-    shape_first(KEY, lambda: TIMELINE.show(KEY, LOADING))
+    shape_first(KEY, lambda: _shape(freshness))
     guarded(lambda: _visitor(asked, visitor_id, freshness, actions))
+
+
+def _shape(freshness: Any) -> None:
+    say_counting(freshness)
+    TIMELINE.show(KEY, LOADING)
 
 
 def _visitor(asked: Asker, visitor_id: str, freshness: Any, actions: Any) -> None:

@@ -1,0 +1,35 @@
+"""The document of every page: Streamlit's own, with our name, icon and measures before its first script has run.
+
+Without them the window shows Streamlit's title and a narrow column on white, and everything moves when ours arrive.
+"""
+
+from pathlib import Path
+
+import streamlit
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+ASSETS = Path(__file__).parent / "assets"
+
+PATHS = ("/", "/history", "/retention", "/funnel", "/visitor", "/operations", "/site-settings")
+"""The pages of `main.py`. A path that is missing here works, and jumps."""
+
+TITLE, OWN_TITLE = "<title>Streamlit</title>", "<title>piStats</title>"
+FAVICON = '<link rel="shortcut icon" href="./favicon.png" />'
+
+
+def routes() -> list[Route]:
+    """What answers a browser that opens a page. Everything that the document asks for comes from Streamlit."""
+    document = shell((Path(streamlit.__file__).parent / "static" / "index.html").read_text("utf-8"))
+
+    async def show(_request: Request) -> HTMLResponse:
+        return HTMLResponse(document, headers={"cache-control": "no-cache"})
+
+    return [Route(path, show) for path in PATHS]
+
+
+def shell(document: str) -> str:
+    """Streamlit's document with what is ours in it. What a newer one does not have is left as it is."""
+    style = f"<style>\n{(ASSETS / 'shell.css').read_text('utf-8')}</style>"
+    return document.replace(TITLE, OWN_TITLE).replace(FAVICON, "").replace("</head>", f"{style}\n</head>", 1)
