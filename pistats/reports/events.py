@@ -14,7 +14,7 @@ from pistats.reports.history import check_range
 from pistats.sites import Site
 from pistats.warehouse.condition import Condition, compile_condition, is_text
 from pistats.warehouse.engine import Connection, QueryEngine, Source, fetch
-from pistats.warehouse.filtered import events_sql, parameters_of, prepare_sessions
+from pistats.warehouse.filtered import KEYS, events_sql, parameters_of, prepare_sessions
 from pistats.warehouse.periods import SiteDays
 from pistats.warehouse.sessions import MARGIN_MS, SessionPlan, build_sessions, first_ids_sql, session_id_of
 
@@ -133,7 +133,9 @@ def complete_events(connection: Connection, site: str, table: str) -> list[Enric
         "CREATE OR REPLACE TEMP TABLE near AS FROM events"
         f" SEMI JOIN (SELECT DISTINCT bucket, visitor_id FROM {table} WHERE NOT is_bot) USING (bucket, visitor_id)"
     )
-    build_sessions(connection, SessionPlan(attributes=frozenset({"entry_page", "exit_page"}), source="near"))
+    build_sessions(
+        connection, SessionPlan("exclude", frozenset(KEYS), frozenset({"entry_page", "exit_page"}), source="near")
+    )
     fields = ", ".join(f'e."{name}"' for name in FIELDS if name not in ("entry_page", "exit_page"))
     rows = fetch(
         connection,

@@ -88,7 +88,7 @@ def _pick(connection: Connection, query: PropertyQuery, days: SiteDays, conditio
     if condition is not None:
         where = condition.sql
         if condition.needs_session:
-            columns = frozenset({"properties", "is_bot", *condition.event_columns})
+            columns = frozenset({"visitor_id", "properties", "is_bot", *condition.event_columns})
             build_sessions(connection, SessionPlan(query.bots, columns, frozenset(SESSION_FIELDS)))
             source = "marked AS e LEFT JOIN sessions AS s ON e.run = s.run"
     connection.execute(

@@ -88,8 +88,8 @@ def _report(connection: Connection, site: str, visitor_id: str, complete_through
         "CREATE TEMP TABLE near AS FROM events WHERE visitor_id = $visitor AND bucket = $bucket",
         {"visitor": visitor_id, "bucket": bucket_of(site, visitor_id)},
     )
-    plan = SessionPlan(attributes=frozenset({"entry_page", "exit_page", *ARRIVAL}), engaged=True, source="near")
-    build_sessions(connection, plan)
+    attributes = frozenset({"entry_page", "exit_page", *ARRIVAL})
+    build_sessions(connection, SessionPlan("exclude", frozenset({"event_id"}), attributes, engaged=True, source="near"))
     connection.execute(
         "CREATE TEMP TABLE newest AS FROM near"
         f' ORDER BY event_time DESC, "partition" DESC, "offset" DESC LIMIT {TIMELINE_EVENTS}'

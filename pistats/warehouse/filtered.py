@@ -14,7 +14,7 @@ def prepare_sessions(connection: Connection, conditions: Iterable[Condition | No
     """Build the sessions of the view `events` when a condition asks for them; False: none does."""
     needed = any(condition is not None and condition.needs_session for condition in conditions)
     if needed:
-        build_sessions(connection, SessionPlan(attributes=frozenset(SESSION_FIELDS)))
+        build_sessions(connection, SessionPlan(event_columns=frozenset(KEYS), attributes=frozenset(SESSION_FIELDS)))
     return needed
 
 

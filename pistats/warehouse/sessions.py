@@ -31,8 +31,10 @@ FIRST_KNOWN = ("country", "device", "browser", "os", "language")
 
 ARRIVAL = ("source", "medium", "campaign", "channel")
 
-_KEYS = ("visitor_id", "event_time", "partition", "offset", "name")
-_ORDER = 'visitor_id, event_time, "partition", "offset", event_id'
+_KEYS = ("visitor_id", "event_time", "name")
+_SAME_TIME = ("partition", "offset")
+"""The order of a visitor's events of one moment."""
+
 _SO_FAR = "(ROWS UNBOUNDED PRECEDING)"
 _VIEWED = f"name = '{PAGE_VIEW}'"
 _PASSIVE = ", ".join(f"'{name}'" for name in sorted(PASSIVE))
@@ -47,7 +49,7 @@ ENGAGED_SQL = f"""
 _ATTRIBUTES = {
     "entry_page": f"arg_min(path, (event_time, path)) FILTER ({_VIEWED} AND path <> '')",
     "exit_page": f"arg_max(path, (event_time, path)) FILTER ({_VIEWED} AND path <> '')",
-    **{name: f'arg_min({name}, (event_time, "partition", "offset"))' for name in FIRST_KNOWN},
+    **{name: f"arg_min({name}, place)" for name in FIRST_KNOWN},
 }
 _ARRIVAL_SQL = f"""
     arg_min({{{", ".join(f"'{name}': {name}" for name in ARRIVAL)}}},
@@ -59,7 +61,7 @@ _ARRIVAL_SQL = f"""
 class SessionPlan:
     """What is needed of events and sessions: everything else is not read.
 
-    `source`: the events' view or table. `bots`: whose events count. `event_columns`: carried along beside the keys.
+    `source`: the events' view or table. `bots`: whose events count. `event_columns`: kept beside time and name.
     `attributes`: of sessions, out of `entry_page`, `exit_page`, `FIRST_KNOWN` and `ARRIVAL`. `engaged`: engaged time,
     which is read from properties.
     """
@@ -70,13 +72,20 @@ class SessionPlan:
     engaged: bool = False
     source: str = "events"
 
+    @property
+    def in_place(self) -> bool:
+        """True when it matters which of two events of one moment is the first."""
+        return bool(self.attributes & set(FIRST_KNOWN))
+
     def columns(self) -> list[str]:
         """The event columns to read."""
-        wanted = {*_KEYS, "event_id", *self.event_columns}
+        wanted = {*_KEYS, *self.event_columns}
         if self.attributes & {"entry_page", "exit_page"}:
             wanted.add("path")
         if self.attributes & set(ARRIVAL):
             wanted |= set(ARRIVAL)
+        if self.in_place:
+            wanted |= set(_SAME_TIME)
         return sorted(wanted | (self.attributes & set(FIRST_KNOWN)))
 
 
@@ -95,7 +104,7 @@ def build_sessions(connection: Connection, plan: SessionPlan, buckets: tuple[int
 def first_ids_sql() -> str:
     """A SELECT of (run, first_ids): the ids of the events with which each session of `sessions` starts.
 
-    Usually one. `session_id_of` makes the session's id of them.
+    Usually one. `session_id_of` makes the session's id of them. The plan's `event_columns` have `event_id`.
     """
     return """SELECT run, list(event_id) AS first_ids FROM marked JOIN sessions USING (run)
               WHERE event_time = start_time GROUP BY run"""
@@ -114,19 +123,22 @@ def bucket_sql(buckets: tuple[int, int] | None) -> str:
 def _mark(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | None) -> None:
     columns = ", ".join(f'"{column}"' for column in plan.columns())
     engaged = f", {ENGAGED_SQL} AS engaged_ms" if plan.engaged else ""
+    order = ", ".join(f'"{key}"' for key in ("visitor_id", "event_time", *(_SAME_TIME if plan.in_place else ())))
+    place = ", row_number() OVER () AS place" if plan.in_place else ""
+    dropped = "" if "visitor_id" in plan.event_columns else ", visitor_id"
     # Sorted once, then numbered row by row: windows without PARTITION BY or ORDER BY stream over the rows as they come,
     # at half the cost of windows that sort by themselves.
     connection.execute("SET preserve_insertion_order = true")
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE marked AS
-        SELECT * EXCLUDE (other, later), sum(other::INTEGER) OVER {_SO_FAR}::BIGINT AS visitor,
-               sum((other OR later)::INTEGER) OVER {_SO_FAR}::BIGINT AS run
+        SELECT * EXCLUDE (other, later{dropped}), sum(other::INTEGER) OVER {_SO_FAR}::BIGINT AS visitor,
+               sum((other OR later)::INTEGER) OVER {_SO_FAR}::BIGINT AS run{place}
         FROM (
             SELECT *, visitor_id IS DISTINCT FROM lag(visitor_id) OVER () AS other,
                    coalesce(event_time - lag(event_time) OVER () > {GAP_MS}, true) AS later
             FROM (
                 SELECT {columns}{engaged} FROM {plan.source} WHERE {BOTS_SQL[plan.bots]} AND {bucket_sql(buckets)}
-                ORDER BY {_ORDER}
+                ORDER BY {order}
             )
         )""")
 

@@ -31,7 +31,7 @@ def test_many_rows_with_several_threads() -> None:
 
     with duckdb.connect(config={"threads": 4}) as connection:
         connection.register("events", table)
-        build_sessions(connection, SessionPlan())
+        build_sessions(connection, SessionPlan(event_columns=frozenset({"visitor_id"})))
         found = connection.execute(
             "SELECT count(*), sum(start_time), sum(end_time), sum(events), sum(events * events) FROM sessions"
         ).fetchall()[0]
