@@ -16,6 +16,7 @@ from pistats.live.source import LiveSource
 from pistats.mongo.client import Document, connect
 from pistats.settings import Settings
 from pistats.sites import SiteStore
+from pistats.warehouse.condition import NUMBER_FIELDS, OPS, SESSION_FIELDS, TEXT_FIELDS
 from serve_app.query import events, funnel, history, ledger, live, retention, visitors
 from serve_app.query.erasures import PATIENCE_S, Erasures
 from serve_app.query.guard import Guard
@@ -26,11 +27,23 @@ from serve_app.query.shapes import Shape
 from serve_app.query.shown_group import GroupParts, ShownGroup
 from serve_app.query.warehouse import Warehouse
 
-DESCRIPTION = """
-Read what piStats has counted. Every call needs the read key of a site: `Authorization: Bearer READ_KEY`.
+DESCRIPTION = f"""
+Read what piStats has counted of a site. Every call needs the site's read key, `Authorization: Bearer READ_KEY`. The
+key is a secret, and can erase: ask from a server. Browsers of other origins get no answer that their scripts may read.
 
-Dates are in the site's time zone and `to` is inclusive. Errors are `application/problem+json` with a stable `type` and
-a `detail` that says how to mend them.
+**Days** are `2026-11-30`, in the site's time zone; `to` is inclusive; without both it is the last 30 days. Times are
+ISO 8601 in UTC, or Unix milliseconds in events. `complete_through`: everything that was received before it is counted.
+
+**Metrics.** `visitors` are distinct and exact, for each row and for the totals, so rows do not add up. `bounce_rate` is
+0 to 1; `visit_duration` and `engaged_time` are seconds per session. What has no sessions has null there.
+
+**Conditions** (`filter`, and `where` of a funnel's step) are JSON: a field, or a group `all`, `any` or `none` of such.
+`{{"all": [{{"field": "country", "op": "in", "value": ["DE", "AT"]}}, {{"none": [{{"field": "path", "op": "starts_with",
+"value": "/admin"}}]}}]}}`. `op`: {", ".join(f"`{op}`" for op in OPS)}. Fields:
+{", ".join(f"`{field}`" for field in (*TEXT_FIELDS, *SESSION_FIELDS, *NUMBER_FIELDS))}, `is_bot` and `properties.NAME`.
+
+**Refusals** are `application/problem+json` with a stable `type`, and a `detail` that says how to mend them. After 429
+and 503 ask again when `Retry-After` seconds have passed.
 """
 
 ROOT_PATH = "/api"

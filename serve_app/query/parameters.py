@@ -95,7 +95,7 @@ class FilteredParameters(RangeParameters):
         None,
         alias="filter",
         max_length=FILTER_CHARS,
-        description="A condition on events as JSON: see API.md, Conditions.",
+        description="A condition on events as JSON: see Conditions at the top.",
         examples=[FILTER_EXAMPLE],
     )
 
@@ -139,11 +139,15 @@ class HistoryParameters(SegmentedParameters):
         description=f"Comma-separated, {history.MAX_BY} at most: {', '.join(history.BY)}. Empty: the totals alone.",
         examples=["time"],
     )
-    granularity: Literal["hour", "day", "week", "month"] = Field("day", description="Of `time`.")
+    granularity: Literal["hour", "day", "week", "month"] = Field(
+        "day", description="Length of the periods of `time`, in the site's time zone; weeks begin on Monday."
+    )
     compare: Literal["previous"] | None = Field(
         None, description="`previous`: the same for as many days right before, as `comparison`."
     )
-    bots: Literal["exclude", "include", "only"] = "exclude"
+    bots: Literal["exclude", "include", "only"] = Field(
+        "exclude", description="Whether events count that were recognised as those of crawlers and other programs."
+    )
     limit: int = Field(
         1_000, ge=1, le=history.MAX_ROWS, description="Most rows: the first by the first metric, by time the earliest."
     )
@@ -168,7 +172,9 @@ class HistoryParameters(SegmentedParameters):
 class RetentionParameters(SegmentedParameters):
     """A retention grid."""
 
-    granularity: Literal["day", "week", "month"] = "day"
+    granularity: Literal["day", "week", "month"] = Field(
+        "day", description="Length of a cohort's period and of each later one, in the site's time zone."
+    )
     mode: Literal["first", "recurring"] = Field(
         "first", description="`first`: a visitor is in the cohort of the first event ever; `recurring`: in every one."
     )
@@ -177,7 +183,7 @@ class RetentionParameters(SegmentedParameters):
     )
     event: EventName | None = Field(None, description="That makes a cohort. Default: any.", examples=["page_view"])
     return_event: EventName | None = Field(None, description="That counts as a return. Default: any.")
-    week_start: Literal["monday", "sunday"] = "monday"
+    week_start: Literal["monday", "sunday"] = Field("monday", description="The first day of a week.")
 
     def query(self, site: Site) -> RetentionQuery:
         """What the report is asked."""
@@ -223,7 +229,7 @@ class FunnelStepBody(Parameters):
 
     name: EventName = Field(examples=["page_view"])
     where: dict[str, Any] | None = Field(
-        None, description="A condition: see API.md, Conditions.", examples=[WHERE_EXAMPLE]
+        None, description="A condition on the event: see Conditions at the top.", examples=[WHERE_EXAMPLE]
     )
 
 

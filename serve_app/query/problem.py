@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -118,7 +118,19 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     if kind is None:
         title = HTTPStatus(error.status_code).phrase
         kind = ProblemKind(f"/problems/http-{error.status_code}", error.status_code, title)
-    return problem_response(kind, str(error.detail), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    return problem_response(kind, _how_to_mend(error, headers), headers)
+
+
+def _how_to_mend(error: HTTPException, headers: Mapping[str, str]) -> str:
+    """Starlette's own refusals only say what they are called."""
+    if error.detail != HTTPStatus(error.status_code).phrase:
+        return str(error.detail)
+    if error.status_code == NOT_FOUND.status:
+        return "No call has this path: /api/docs lists all that there are."
+    if error.status_code == NOT_ALLOWED.status:
+        return f"Ask with {headers.get('Allow', 'another method')}: /api/docs lists all calls."
+    return str(error.detail)
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
@@ -148,7 +160,20 @@ def problem_response(kind: ProblemKind, detail: str, headers: dict[str, str] | N
 
 def _said(errors: Sequence[Any]) -> str:
     """Each complaint with the name of what it is about; never the input itself."""
-    return "; ".join(f"{_place(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in errors[:5])
+    return "; ".join(_complaint(one) for one in errors[:5])
+
+
+def _complaint(one: Any) -> str:
+    place, body = _place(one["loc"]), one["loc"][:1] == ("body",)
+    match one["type"]:
+        case "extra_forbidden":
+            return f"{place}: this is not known here; /api/docs lists what is"
+        case "json_invalid":
+            return f"the body is not JSON: {one.get('ctx', {}).get('error', 'it cannot be parsed')}"
+        case "model_attributes_type" if body and len(one["loc"]) == 1:
+            return "the body: send a JSON object, with Content-Type: application/json"
+        case _:
+            return f"{place}: {one['msg'].removeprefix('Value error, ')}"
 
 
 def _place(location: Sequence[Any]) -> str:

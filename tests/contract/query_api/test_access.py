@@ -44,6 +44,8 @@ async def test_unknown_paths_and_methods_are_problems(reader: Reader) -> None:
 
     assert (missing.status, missing.json()["type"]) == (404, "/problems/not-found")
     assert (wrong.status, wrong.json()["type"]) == (405, "/problems/method-not-allowed")
+    assert "/api/docs" in missing.json()["detail"]
+    assert wrong.json()["detail"].startswith("Ask with GET")
 
 
 async def test_no_answer_may_be_kept(reader: Reader) -> None:

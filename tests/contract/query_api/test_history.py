@@ -62,7 +62,7 @@ async def test_the_period_before_stands_beside(reader: Reader) -> None:
         ({"metrics": ""}, "name at least one"),
         ({"by": "time,page,country,device"}, "3 at most"),
         ({"granularity": "minute"}, "granularity: Input should be 'hour', 'day', 'week' or 'month'"),
-        ({"granularty": "week"}, "granularty: Extra inputs"),
+        ({"granularty": "week"}, "granularty: this is not known here"),
         ({"limit": "100000"}, "limit: Input should be less than or equal to 10000"),
         ({"segment": "buyers"}, "narrow by `filter`"),
         ({"filter": "country=DE"}, "`filter` is not JSON"),
