@@ -13,35 +13,44 @@ COHORTS = Element("cohorts")
 UNITS = {"day": "Day", "week": "Week", "month": "Month"}
 
 
-def cohorts_data(query: RetentionQuery, report: RetentionReport, picked: str = "", *, clicks: bool = True) -> Data:
+def cohorts_data(
+    query: RetentionQuery, report: RetentionReport, picked: str = "", *, clicks: bool = True, fresh: str = ""
+) -> Data:
     """The element's data. A cell's `key` is `COHORT.N`: the start of its cohort, and its period after it.
 
-    `clicks`: a cell may be clicked, to see who is in it.
+    `clicks`: a cell may be clicked, to see who is in it. `fresh`: how far the numbers reach, in words.
     """
-    width = max((len(cohort.returned) for cohort in report.cohorts), default=0)
+    cohorts = from_the_first(report.cohorts)
+    width = max((len(cohort.returned) for cohort in cohorts), default=0)
     unit = UNITS[query.granularity]
-    means = [weighted_mean(report.cohorts, n) for n in range(width)]
+    means = [weighted_mean(cohorts, n) for n in range(width)]
     cells = [
-        cohort.returned[n] / cohort.size
-        for cohort in report.cohorts
-        if cohort.size
-        for n in range(1, len(cohort.returned))
+        cohort.returned[n] / cohort.size for cohort in cohorts if cohort.size for n in range(1, len(cohort.returned))
     ]
     deepest = max(cells, default=0) or 1
     return {
         "title": f"{unit}s after the first" if query.mode == "first" else f"{unit}s after",
+        "title_says": GLOSSARY["retention"].definition,
         "says": says(query),
-        "cohort": "First seen" if query.mode == "first" else "Active in",
-        "size": fmt.number(sum(cohort.size for cohort in report.cohorts)),
-        "size_says": GLOSSARY["cohort"].definition,
+        "fresh": fresh,
+        "fresh_says": GLOSSARY["complete_through"].definition,
+        "cohort": "First seen" if query.mode == "first" else "Active",
+        "size": fmt.number(sum(cohort.size for cohort in cohorts)),
+        "size_says": GLOSSARY["cohort" if query.mode == "first" else "recurring_cohort"].definition,
         "mean_says": GLOSSARY["weighted_mean"].definition,
         "deepest": fmt.percent(deepest),
         "heads": [f"{unit} {n}" for n in range(width)],
         "mean": [_mean(mean, n, unit) for n, mean in enumerate(means)],
         "clicks": clicks,
-        "rows": [_row(query, cohort, deepest, picked, clicks) for cohort in reversed(report.cohorts)],
-        "empty": None if any(cohort.size for cohort in report.cohorts) else _empty(),
+        "rows": [_row(query, cohort, deepest, picked, clicks) for cohort in reversed(cohorts)],
+        "before": _before(query, cohorts) if 0 < len(cohorts) < len(report.cohorts) else "",
+        "empty": None if cohorts else _empty(),
     }
+
+
+def from_the_first(cohorts: Sequence[Cohort]) -> Sequence[Cohort]:
+    """Without those before the first that anyone is in. The report has one for every period asked, as history has."""
+    return cohorts[next((at for at, cohort in enumerate(cohorts) if cohort.size), len(cohorts)) :]
 
 
 def weighted_mean(cohorts: Sequence[Cohort], n: int) -> tuple[int, int] | None:
@@ -64,6 +73,11 @@ def cohort_label(start: date, granularity: str) -> str:
     if granularity == "week":
         return fmt.days(start, start + timedelta(days=6))
     return f"{start:%B %Y}" if granularity == "month" else f"{start:%a} {start.day} {start:%b}"
+
+
+def _before(query: RetentionQuery, cohorts: Sequence[Cohort]) -> str:
+    who = "first seen" if query.mode == "first" else "active"
+    return f"Nobody was {who} before {fmt.day(cohorts[0].start)}: earlier {query.granularity}s are left out."
 
 
 def _row(query: RetentionQuery, cohort: Cohort, deepest: float, picked: str, clicks: bool) -> Data:
@@ -91,6 +105,8 @@ def _cell(query: RetentionQuery, cohort: Cohort, n: int, deepest: float, picked:
         "share": min(1.0, share / deepest),
         "says": f"{cohort_label(cohort.start, query.granularity)}, {unit} {n}: {counted}{so_far}{who}",
         "open": open_,
+        # That everyone was there at the beginning is no news: it would outshine what came of it.
+        "whole": n == 0 and share == 1,
         "picked": key == picked,
     }
 

@@ -62,8 +62,24 @@ def condition_words(step: Step) -> str:
     return f"{OPS[step.op]} {step.path}" if step.condition() else ""
 
 
+STYLE = """
+<style>
+  [class*="st-key-step_row_"] {
+    padding: 12px 12px 12px 16px; border-radius: 14px; border: 1px solid light-dark(#e4e5ea, #2a2d36);
+    background: light-dark(#fff, #181a20); box-shadow: 0 1px 2px rgb(10 10 30 / 3%);
+  }
+  [class*="st-key-step_number_"] p { font-weight: 650; }
+  /* The icon says it to the eye, the label to a screen reader. */
+  [class*="st-key-step_button_"] [data-testid="stMarkdownContainer"] {
+    position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  }
+</style>
+"""
+
+
 def edit_steps(steps: tuple[Step, ...], names: Sequence[str]) -> None:
     """Draws a row for each step. Every change goes to the address, from where the next run takes it."""
+    st.html(STYLE)
     for index, step in enumerate(steps):
         _row(steps, index, step, names)
     if len(steps) < MAX_STEPS:
@@ -77,19 +93,23 @@ def edit_steps(steps: tuple[Step, ...], names: Sequence[str]) -> None:
 
 
 def _row(steps: tuple[Step, ...], index: int, step: Step, names: Sequence[str]) -> None:
-    with st.container(border=True, key=f"step_{index}", gap="small"):
+    number, last = index + 1, len(steps) - 1
+    earlier = moved(steps, index, -1) if index > 0 else None
+    later = moved(steps, index, 1) if index < last else None
+    with st.container(key=f"step_row_{index}", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"**{index + 1}**", width="content")
+            with st.container(key=f"step_number_{index}", width="content"):
+                st.markdown(str(number), width="content")
             options = list(dict.fromkeys((step.event, *names)))
-            _bound(st.selectbox, "Event", options, steps, index, "event", step.event)
-            last, others = len(steps) - 1, (*steps[:index], *steps[index + 1 :])
-            _button("arrow_upward", "Earlier", index, moved(steps, index, -1) if index > 0 else None)
-            _button("arrow_downward", "Later", index, moved(steps, index, 1) if index < last else None)
-            _button("close", "Remove", index, others or None)
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            _bound(st.selectbox, "Page", list(OPS), steps, index, "op", step.op, format_func=OPS.__getitem__, width=170)
-            if step.op:
-                _text(steps, index, step)
+            _bound(st.selectbox, f"Event of step {number}", options, steps, index, "event", step.event)
+            look: Any = {"format_func": OPS.__getitem__, "width": 160}
+            _bound(st.selectbox, f"Page of step {number}", list(OPS), steps, index, "op", step.op, **look)
+            with st.container(horizontal=True, width="content", gap="xsmall"):
+                _button("arrow_upward", f"Move step {number} up", index, earlier)
+                _button("arrow_downward", f"Move step {number} down", index, later)
+                _button("close", f"Remove step {number}", index, (*steps[:index], *steps[index + 1 :]) or None)
+        if step.op:
+            _text(steps, index, step)
 
 
 def moved(steps: tuple[Step, ...], index: int, by: int) -> tuple[Step, ...]:
@@ -120,7 +140,7 @@ def _text(steps: tuple[Step, ...], index: int, step: Step) -> None:
     key = f"step_{index}_path"
     st.session_state[key] = step.path
     st.text_input(
-        "Path",
+        f"Path of step {index + 1}",
         key=key,
         max_chars=MAX_PATH_CHARS,
         placeholder="/pricing",
@@ -140,4 +160,6 @@ def _changed(steps: tuple[Step, ...], index: int, field: str, key: str) -> Calla
 def _button(icon: str, label: str, index: int, then: tuple[Step, ...] | None) -> None:
     """Changes the steps to `then`; None: there is nothing to do."""
     look: Any = {"icon": f":material/{icon}:", "help": label, "type": "tertiary"}
-    st.button("", key=f"step_{index}_{label}", disabled=then is None, on_click=_put, args=(then or (),), **look)
+    st.button(
+        label, key=f"step_button_{icon}_{index}", disabled=then is None, on_click=_put, args=(then or (),), **look
+    )

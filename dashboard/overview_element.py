@@ -91,8 +91,9 @@ def _tile(shown: Overview, metric: str) -> Data:
             "direction": change.direction,
             "text": change.text,
             "words": change.words,
-            "good": change.good,
-            "period": _before(shown),
+            # The morning against a whole day: that it is less says nothing yet.
+            "good": None if shown.days.count == 1 and _under_way(shown) else change.good,
+            "period": _before(shown) + (". This range is not over yet." if _under_way(shown) else ""),
         },
     }
 
@@ -161,6 +162,10 @@ def _flags(shown: Overview) -> list[Data]:
 
 def _note(number: int, note: Annotation) -> Data:
     return {"id": note.id, "number": str(number), "date": fmt.weekday(note.date), "text": note.text}
+
+
+def _under_way(shown: Overview) -> bool:
+    return shown.days.last >= shown.now.date()
 
 
 def _before(shown: Overview) -> str:

@@ -18,6 +18,7 @@ from dashboard.services import services
 from pistats import format as fmt
 from pistats.clock import now_ms
 from pistats.errors import PistatsError
+from pistats.glossary import GLOSSARY
 from pistats.sites import Site, SiteStore
 
 T = TypeVar("T")
@@ -150,14 +151,18 @@ def _pick_custom(days: periods.Days, now: datetime) -> None:
 
 def say_complete(complete_through: int | None, asked: Asker) -> None:
     """Always on the page: how far the numbers reach."""
+    st.caption(complete_words(complete_through, asked), help=GLOSSARY["complete_through"].definition)
+
+
+def complete_words(complete_through: int | None, asked: Asker) -> str:
+    """How far the numbers reach, in the site's time."""
     if complete_through is None:
         text = "how complete is not known"
     else:
         time = datetime.fromtimestamp(complete_through / 1000, asked.timezone)
         today = time.date() == asked.now.date()
         text = f"complete through {time:%H:%M:%S}" if today else f"complete through {fmt.weekday(time)}, {time:%H:%M}"
-    zone = asked.site.timezone
-    st.caption(f"{text} · {zone.replace('_', ' ')}", help="Everything received before this moment is in the numbers.")
+    return f"{text} · {asked.site.timezone.replace('_', ' ')}"
 
 
 # The filters

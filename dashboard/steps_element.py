@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dashboard.element import Data, Element
 from pistats import format as fmt
+from pistats.glossary import GLOSSARY
 from pistats.reports.funnel import FunnelReport, FunnelStepResult
 
 STEPS = Element("steps")
@@ -14,26 +15,20 @@ def steps_data(names: Sequence[tuple[str, str]], report: FunnelReport, window: s
     first, last = report.steps[0], report.steps[-1]
     return {
         "figure": fmt.percent(last.share) if first.visitors else fmt.NOTHING,
+        "figure_says": GLOSSARY["funnel"].definition,
         "says": _says(report, window),
         "steps": [_step(index, names[index], report.steps) for index in range(len(report.steps))],
         "empty": None
         if first.visitors
-        else ["Nobody took the first step", "Choose a longer period, or another event for step 1, above."],
+        else ["Nobody took the first step", "Choose a longer period, or another event for step 1."],
     }
-
-
-def total_s(steps: Sequence[FunnelStepResult]) -> float | None:
-    """The medians of the ways between the steps, added up; None when one is not known."""
-    ways = [step.median_s for step in steps[1:]]
-    known = [way for way in ways if way is not None]
-    return sum(known) if known and len(known) == len(ways) else None
 
 
 def _says(report: FunnelReport, window: str) -> str:
     first, last = report.steps[0], report.steps[-1]
     if len(report.steps) == 1:
         return f"{fmt.exact(first.visitors)} visitors took the only step. Add a second one to see who goes on."
-    return f"{fmt.exact(last.visitors)} of {fmt.exact(first.visitors)} visitors went all the way within {window}."
+    return f"{fmt.exact(last.visitors)} of {fmt.exact(first.visitors)} visitors went all the way {window}."
 
 
 def _step(index: int, name: tuple[str, str], steps: Sequence[FunnelStepResult]) -> Data:

@@ -19,6 +19,9 @@ MAX_PROPERTIES = 100
 
 MAX_VALUE_CHARS = 300
 
+MAX_INLINE, MAX_INLINE_CHARS = 3, 60
+"""So few properties, and so short, stand beside their event; more are one click away."""
+
 MAX_ENGAGED_MS = 86_400_000
 """More than a session lasts is no time that anyone spent."""
 
@@ -92,6 +95,8 @@ def _event(event: dict[str, Any], timezone: ZoneInfo) -> Data:
         "where": event.get("path") or event.get("url") or ("–" if event["name"] == "page_view" else ""),
         "title": event.get("title"),
         "properties": properties,
+        "inline": len(properties) <= MAX_INLINE
+        and sum(len(name + value) for name, value in properties) <= MAX_INLINE_CHARS,
         "properties_say": f"{_count(len(properties), 'property', 'properties')}",
     }
 

@@ -36,6 +36,10 @@ GLOSSARY: dict[str, Term] = {
     "bounce": Term("Bounce", "A session with one page view, no interactive event and under 10 seconds."),
     "event_count": Term("Events", "Everything that was sent: page views, engagement and events of any other name."),
     "cohort": Term("Cohort", "Visitors who were first seen in the same day, week or month."),
+    "recurring_cohort": Term(
+        "Recurring cohort", "Visitors who were active in the same day, week or month: one for each such period."
+    ),
+    "complete_through": Term("Complete through", "Everything received before this moment is in the numbers."),
     "weighted_mean": Term(
         "Weighted mean",
         "All who returned divided by all visitors of the cohorts, so that large cohorts count for more. "

@@ -17,11 +17,11 @@ from pistats.reports.funnel import FunnelQuery, FunnelStep
 KEY = "funnel_result"
 
 WINDOWS = {
-    "1800": "30 minutes",
-    "3600": "1 hour",
-    "86400": "1 day",
-    "604800": "7 days",
-    "2592000": "30 days",
+    "1800": "within 30 minutes",
+    "3600": "within 1 hour",
+    "86400": "within 1 day",
+    "604800": "within 7 days",
+    "2592000": "within 30 days",
 }
 ORDERS = {"ordered": "In this order", "strict": "Directly", "any": "In any order"}
 
@@ -36,7 +36,7 @@ def show() -> None:
         order: Any = query_state.choose(
             "Order", ORDERS, "order", "ordered", help="Directly: no other event between two steps."
         )
-        window = query_state.choose("Within", WINDOWS, "within", "86400", kind="select", width=140)
+        window = query_state.choose("Within", WINDOWS, "within", "86400", kind="select", width=180)
         freshness = st.container(width="stretch", key="freshness")
     left, right = st.columns([2, 3], gap="medium")
     with left:

@@ -11,7 +11,7 @@ from dashboard.element import LOADING
 from dashboard.event_picker import event_names, event_names_soon, pick_event
 from dashboard.first_draw import as_fragment, is_first, shape_first
 from dashboard.people_element import cell_people_data, show_people
-from dashboard.question import Asker, asker, guarded, say_complete
+from dashboard.question import Asker, asker, complete_words, guarded
 from pistats.reports.retention import RetentionQuery
 from pistats.reports.retention_cells import is_counted
 from pistats.reports.retention_visitors import CellQuery
@@ -96,13 +96,12 @@ def _grid(asked: Asker, query: RetentionQuery) -> None:
         # Cells that move with every commit answer the plain question; for any other, events are counted.
         counted = "retention_now" if is_counted(query) else "retention"
         report = asked.answer(counted, query, fresh_ms=REFRESH_S * 500)
-        said = COHORTS.show(
+        fresh = complete_words(report.complete_through, asked)
+        return COHORTS.show(
             KEY,
-            cohorts_data(query, report, picked, clicks=asked.can_see_people),
+            cohorts_data(query, report, picked, clicks=asked.can_see_people, fresh=fresh),
             cell=lambda key: query_state.put({"cell": None if key == picked else str(key)}),
         )
-        say_complete(report.complete_through, asked)
-        return said
 
     said = guarded(draw)
     if said is not None and said.cell is not None:

@@ -17,6 +17,7 @@ from pistats.reports.funnel import FunnelQuery, FunnelStep
 from pistats.reports.history import METRICS, HistoryQuery
 from pistats.reports.reports import Reports
 from pistats.reports.retention import RetentionQuery
+from pistats.share_links import ShareLinks
 from pistats.sites import SiteStore
 from pistats.warehouse.engine import QueryEngine
 from pistats.warehouse.source import EventSource
@@ -68,8 +69,9 @@ def visits(now: int) -> list[dict[str, Any]]:
                 add(visitor, start + DAY_MS, path="/world", channel="Direct", source=None)
     for number, text in enumerate(HOSTILE):
         about = dict.fromkeys(("path", "title", "source", "campaign", "country", "browser", "os", "language"), text)
-        add(f"evil-{number}", now - 5 * MINUTE_MS, **about, channel=text, device=text)
-        add(f"evil-{number}", now - 4 * MINUTE_MS, name=text[:64], path=text, properties={text: text, "list": [text]})
+        visitor = f"evil-{number} {text}"
+        add(visitor, now - 5 * MINUTE_MS, **about, channel=text, device=text, user_id=text)
+        add(visitor, now - 4 * MINUTE_MS, name=text[:64], path=text, properties={text: text, "list": [text]})
     return sorted(events, key=lambda event: event["event_time"])
 
 
@@ -96,6 +98,9 @@ SHOWN = {
     "/retention": ".cohorts:not([data-loading])",
     "/funnel": ".steps:not([data-loading])",
     "/visitor": ":is(.timeline, .people):not([data-loading])",
+    "/": ".live[data-state=live]",
+    "/operations": ".grid td",
+    "/site-settings": ".st-key-card_snippet code",
 }
 """What is there once a page has its numbers."""
 
@@ -210,6 +215,11 @@ async def test_a_click_filters_the_whole_page_and_the_link_keeps_it(
     await page.get_by_role("button", name="Remove the filter Country").click()
     await expect(page.locator(".chip")).to_have_count(0)
     assert "filter" not in address(page)
+    await page.go_back()
+    await expect(page.locator(".chip")).to_contain_text("Germany")
+    await page.go_back()
+    await expect(page.locator(".overview .column")).to_have_count(7)
+    assert await page.evaluate("window.kept"), "going back loaded the page anew"
 
 
 async def test_annotations_and_exports(told: Dashboard, reports: Reports, page: Page) -> None:
@@ -258,6 +268,26 @@ async def test_retention_shows_the_grid_and_who_is_in_a_cell(told: Dashboard, re
     assert address(page)["id"] == [visitor]
 
 
+async def test_a_guest_sees_numbers_and_no_people(told: Dashboard, page: Page) -> None:
+    token, _ = await ShareLinks(told.system).add(SITE, "for the board")
+    cell = f"{(datetime.now(UTC).date() - timedelta(days=3)).isoformat()}.1"
+    for _ in range(20):  # the dashboard looks at its links every two seconds
+        await page.goto(f"{told.url}/share/{token}")
+        if not await page.get_by_role("alert").count():
+            break
+        await page.wait_for_timeout(500)
+    await open_page(page, told, "/history")
+    await expect(page.get_by_role("button", name="Export")).to_be_visible()
+    await expect(page.get_by_role("button", name="Annotate")).to_have_count(0)
+    await open_page(page, told, "/retention", by="day", mode="recurring", cell=cell)
+    await page.locator(f'[data-cell="{cell}"]').click()
+    await expect(page.get_by_text("complete through")).to_be_visible()
+    await expect(page.locator(".people")).to_have_count(0)
+    for hidden in ("/visitor?id=v-3-0", "/funnel"):
+        await page.goto(told.url + hidden)
+        await expect(page.get_by_text("Page not found")).to_be_visible()
+
+
 async def test_retention_moves_with_the_commit(told: Dashboard, page: Page) -> None:
     today = datetime.now(UTC).date()
     monday = today - timedelta(days=today.weekday())
@@ -266,6 +296,8 @@ async def test_retention_moves_with_the_commit(told: Dashboard, page: Page) -> N
     await open_page(page, told, "/retention")
     size = page.locator("tbody tr:not(.mean) .size").first
     await expect(size).to_have_text("4")
+    await expect(page.locator("tbody tr:not(.mean)")).to_have_count(1)  # nobody was there in the weeks before
+    await expect(page.locator(".before")).to_contain_text("Nobody was first seen before")
     await page.evaluate("window.kept = true")
     await told.group.retention.update_one({"_id": key}, {"$set": {"size": 5, "returned": [5]}})
     await expect(size).to_have_text("5", timeout=8_000)
@@ -292,9 +324,9 @@ async def test_a_funnel_is_built_and_its_link_restores_it(told: Dashboard, repor
     await page.get_by_role("button", name="Add a step").click()
     await expect(page.locator(".steps li")).to_have_count(3)
     assert len(address(page)["step"]) == 3
-    await page.locator(".st-key-step_2_Remove button").first.click()
+    await page.get_by_role("button", name="Remove step 3").click()
     await expect(page.locator(".steps li")).to_have_count(2)
-    await page.locator(".st-key-step_1_Earlier button").first.click()
+    await page.get_by_role("button", name="Move step 2 up").click()
     await expect(page.locator(".steps .what b").first).to_have_text("signup")
     assert address(page)["step"] == ["signup", "page_view~eq~/pricing"]
 
@@ -318,28 +350,62 @@ async def test_a_visitor_is_shown_exported_and_erased(told: Dashboard, page: Pag
     assert erasure is not None
 
 
-@pytest.mark.parametrize("path", ["/history", "/funnel", "/visitor", "/retention"])
-async def test_hostile_text_is_shown_as_text(told: Dashboard, page: Page, path: str) -> None:
-    about = {"/visitor": {"id": "evil-0"}, "/funnel": {"step": ["page_view", *(text[:64] for text in HOSTILE[:4])]}}
-    filters = {"/history": {"filter": [f"properties.{HOSTILE[1].replace(':', '%3A')}:{HOSTILE[1]}"]}}
-    await open_page(page, told, path, **about.get(path, {}))
+async def test_hostile_text_is_shown_as_text(told: Dashboard, page: Page) -> None:
+    await open_page(page, told, "/history")
     await expect_inert(page)
-    if path == "/history":
-        for title, tabs in (("Pages", ["Entry", "Exit", "All"]), ("Sources", ["Source", "Campaign", "Channel"])):
-            for tab in tabs:
-                await card(page, title).get_by_role("tab", name=tab, exact=True).click()
-                await expect(card(page, title)).to_contain_text(HOSTILE[2])
-        await open_page(page, told, path, **filters[path])
-        await expect(page.locator(".chip b")).to_have_text(HOSTILE[1])
-        await expect_inert(page)
-    if path == "/funnel":
-        await page.locator(".st-key-step_2").get_by_role("combobox").first.click()
-        await expect(page.get_by_role("option", name=re.compile(r"\*\*bold\*\*"))).to_be_visible()
-        await expect_inert(page)
-    await screenshot(page, f"{path[1:]}_hostile")
+    for title, tabs in (
+        ("Pages", ["Entry", "Exit", "All"]),
+        ("Sources", ["Source", "Campaign", "Channel"]),
+        ("Places", ["Language", "Country"]),
+        ("Devices", ["Browser", "System", "Device"]),
+        ("Events", []),
+    ):
+        for tab in tabs:
+            await card(page, title).get_by_role("tab", name=tab, exact=True).click()
+            await expect(card(page, title).get_by_role("tab", name=tab, exact=True)).to_have_attribute(
+                "aria-selected", "true"
+            )
+        await card(page, title).locator(".more").click()
+        await expect(page.get_by_role("dialog")).to_contain_text(HOSTILE[2])
+        await page.get_by_role("button", name="Close").click()
+    await expect_inert(page)
+    await screenshot(page, "history_hostile")
+    chosen = {"filter": [f"properties.{HOSTILE[1].replace(':', '%3A')}:{HOSTILE[1]}", f"event:{HOSTILE[1]}"]}
+    await open_page(page, told, "/history", **chosen)
+    await expect(page.locator(".chip b")).to_have_text([HOSTILE[1]] * 2)
+    await expect(card(page, "Properties").locator(".note")).to_have_text(f"of {HOSTILE[1]}")
+    await expect_inert(page)
+
+    await open_page(page, told, "/funnel", step=["page_view", *(text[:64] for text in HOSTILE[:4])])
+    await page.get_by_role("combobox", name="Event of step 3").click()
+    await expect(page.get_by_role("option", name=re.compile(r"\*\*bold\*\*"))).to_be_visible()
+    await expect_inert(page)
+    await screenshot(page, "funnel_hostile")
+
+    today = datetime.now(UTC).date().isoformat()
+    names = {"event": HOSTILE[2], "return_event": HOSTILE[2]}
+    await open_page(page, told, "/retention", by="day", last="7", mode="recurring", cell=f"{today}.0", **names)
+    await expect(page.locator(".people a .text")).to_have_text([f"evil-2 {HOSTILE[2]}"])
+    await expect_inert(page)
+    await screenshot(page, "retention_hostile")
+    await page.locator(".people a").click()
+    await page.wait_for_selector(".timeline:not([data-loading]) .event")
+    await expect(page.locator(".chip")).to_have_text([HOSTILE[2]])
+    await expect(page.locator(".facts")).to_contain_text(HOSTILE[2])
+    await expect_inert(page)
+    await screenshot(page, "visitor_hostile")
 
 
-@pytest.mark.parametrize("path", ["/history", "/funnel", "/retention"])
-async def test_an_empty_site_says_what_to_do(dashboard: Dashboard, page: Page, path: str) -> None:
-    await open_page(page, dashboard, path)
-    await expect(page.locator(".empty").first).to_be_visible()
+async def test_every_page_fits_a_phone(told: Dashboard, page: Page) -> None:
+    await page.set_viewport_size({"width": 420, "height": 900})
+    evil = {"step": [f"page_view~eq~{HOSTILE[1]}", HOSTILE[0]], "id": f"evil-4 {HOSTILE[4]}", "by": "day"}
+    for path in ("/history", "/retention", "/funnel", "/visitor", "/", "/operations", "/site-settings"):
+        await open_page(page, told, path, **evil)
+        for scroller in ("document.scrollingElement", "document.querySelector('[data-testid=stMain]')"):
+            assert await page.evaluate(f"{scroller}.scrollWidth <= {scroller}.clientWidth"), (path, scroller)
+
+
+async def test_an_empty_site_says_what_to_do(dashboard: Dashboard, page: Page) -> None:
+    for path in ("/history", "/funnel", "/retention", "/visitor"):
+        await open_page(page, dashboard, path)
+        await expect(page.locator(".empty span").first).to_be_visible()

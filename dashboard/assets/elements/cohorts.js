@@ -7,8 +7,9 @@ function cell(item, clicks, send) {
   if (!item) return box
   const depth = 4 + item.share * DEEPEST * 96
   box.style.setProperty('--depth', `${Math.round(depth)}%`)
-  box.toggleAttribute('data-deep', depth > 78)
+  box.toggleAttribute('data-deep', depth > 78 && !item.whole)
   box.toggleAttribute('data-open', !!item.open)
+  box.toggleAttribute('data-whole', !!item.whole)
   box.toggleAttribute('data-picked', !!item.picked)
   const button = explain(make('button', '', item.text), item.says)
   button.type = 'button'
@@ -50,16 +51,34 @@ function keys(table) {
 }
 
 function bones(root) {
-  write(root.querySelector('h2'), '')
+  root.grid = null
   const rows = Array.from({ length: 11 }, (_, row) => put(make('tr'), put(make('td', 'stuck'), bone('96px', '14px')), put(make('td', 'size'), bone('36px', '14px')), ...Array.from({ length: 11 - row }, () => put(make('td', 'cell'), bone('100%', '32px', 'min-width:52px')))))
   root.querySelector('tbody').replaceChildren(...rows)
 }
 
+// Where the keyboard was, so that a grid that moves with every commit does not take it away.
+const held = (root) => root.getRootNode().activeElement?.dataset.cell
+
 export default element((root, data, send) => {
   root.querySelector('.legend').hidden = !!(data.loading || data.empty)
   if (data.loading) return bones(root)
-  write(root.querySelector('h2'), data.title)
+  const { fresh, ...grid } = data
+  write(root.querySelector('.fresh'), fresh)
+  // How far the numbers reach changes with every look; the cells stay as they are while they say the same.
+  const text = JSON.stringify(grid)
+  if (root.grid === text) return
+  root.grid = text
+  const cell = held(root)
+  showGrid(root, data, send)
+  const back = cell && root.querySelector(`[data-cell="${cell}"]`)
+  if (back) back.focus({ preventScroll: true })
+})
+
+function showGrid(root, data, send) {
+  term(write(root.querySelector('h2'), data.title), data.title_says)
   write(root.querySelector('.says'), data.says)
+  explain(root.querySelector('.fresh'), data.fresh_says)
+  write(root.querySelector('.before'), data.before)
   write(root.querySelector('.few'), '0 %')
   write(root.querySelector('.many'), data.deepest)
   const [head, body] = [root.querySelector('thead'), root.querySelector('tbody')]
@@ -69,7 +88,8 @@ export default element((root, data, send) => {
     body.replaceChildren()
     return root.append(emptyState(data.empty))
   }
+  root.querySelector('table').style.setProperty('--columns', data.heads.length)
   head.replaceChildren(put(make('tr'), make('th', 'stuck', data.cohort), term(make('th', 'size', 'Visitors'), data.size_says), ...data.heads.map((name) => make('th', '', name))))
   body.replaceChildren(mean(data), ...data.rows.map((row) => line(row, data, send)))
   keys(root.querySelector('table'))
-})
+}

@@ -14,7 +14,7 @@ function tile(item, send) {
     const arrow = { up: '↑', down: '↓', same: '=', new: '' }[item.change.direction]
     change.dataset.good = item.change.good === null ? '' : item.change.good ? 'yes' : 'no'
     explain(change, `${item.change.words}, ${item.change.period}`)
-    put(change, make('b', 'value', `${arrow} ${item.change.text}`.trim()), make('span', '', item.change.direction === 'new' ? '' : 'on the period before'))
+    put(change, make('b', 'value', `${arrow} ${item.change.text}`.trim()))
   }
   const number = explain(make('div', 'number value', item.value), item.exact === item.value ? '' : item.exact)
   number.dataset.metric = item.key

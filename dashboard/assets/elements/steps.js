@@ -17,7 +17,8 @@ function way(item) {
 export default element((root, data) => {
   const list = root.querySelector('ol')
   if (data.loading) return list.replaceChildren(...Array.from({ length: 3 }, (_, index) => put(make('li'), bone('180px', '18px', 'margin:8px 0'), bone(`${100 - index * 30}%`, '30px', 'margin-bottom:34px'))))
-  write(root.querySelector('.figure'), data.figure)
+  root.querySelector('header').hidden = !!data.empty
+  term(write(root.querySelector('.figure'), data.figure), data.figure_says)
   write(root.querySelector('.says'), data.says)
   if (data.empty) return list.replaceChildren(put(make('li'), emptyState(data.empty)))
   list.replaceChildren(...data.steps.map((item) => put(make('li'), item.way ? way(item.way) : null, step(item))))

@@ -1,6 +1,6 @@
 // One dimension as ranked rows. A click on a row filters the page; "All" opens every row with every metric.
 
-const ROWS = 9
+const ROWS = 8
 
 function row(data, item, send) {
   const button = make('button', `row${item.unknown ? ' unknown' : ''}`)
@@ -103,5 +103,5 @@ export default element((root, data, send) => {
     root.everything.open(root.everything.data)
     if (data.asks) send('every', data.tab)
   }
-  write(root.querySelector('.range'), data.note)
+  cut(root.querySelector('.note'), data.note)
 })

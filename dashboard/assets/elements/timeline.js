@@ -5,7 +5,7 @@ const SHOWN = 12 // events of a session before "show all"
 function facts(root, items) {
   root.querySelector('dl').replaceChildren(
     ...items.map((fact) => {
-      const value = cut(make('dd', `text value${fact.small ? ' small' : ''}`), fact.parts ? fact.parts.map(([kind, text]) => spoken(kind, text)).join(' · ') : fact.value)
+      const value = cut(make('dd', `text value${fact.small ? ' small' : ''}`), fact.parts ? fact.parts.map(([kind, text]) => (kind === 'device' ? text[0].toUpperCase() + text.slice(1) : spoken(kind, text))).join(' · ') : fact.value)
       if (fact.key) value.dataset.fact = fact.key
       return put(make('div'), term(make('dt', '', fact.name), fact.definition), value)
     }),
@@ -19,7 +19,8 @@ function event(item) {
   const what = put(make('div', 'what'), item.name ? cut(make('span', 'chip text'), item.name) : null, cut(make('span', 'text'), item.where), item.title ? cut(make('span', 'title text'), item.title) : null)
   const more = make('div')
   put(more, what)
-  if (item.properties.length) {
+  if (item.inline) item.properties.forEach(([name, value]) => put(what, put(make('span', 'property'), make('i', '', name), cut(make('b', 'text'), value))))
+  else if (item.properties.length) {
     const list = make('dl')
     item.properties.forEach(([name, value]) => put(list, make('dt', '', name), make('dd', '', value)))
     put(more, put(make('details'), make('summary', '', item.properties_say), list))

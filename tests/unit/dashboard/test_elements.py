@@ -19,6 +19,7 @@ from pistats.reports.retention import Cohort, RetentionQuery, RetentionReport
 from pistats.reports.visitor import VisitorReport, VisitorSession, VisitorTotals
 
 UTC = ZoneInfo("UTC")
+THREE_DAYS = Days(date(2026, 11, 22), date(2026, 11, 24))
 EVIL = "<b>**x**</b> [a](javascript:1)"
 
 
@@ -27,7 +28,7 @@ def values(visitors: int, bounce_rate: float | None = 0.5) -> tuple[Any, ...]:
     return tuple(given.get(metric, visitors) for metric in METRICS)
 
 
-def overview(metric: str = "visitors") -> dict[str, Any]:
+def overview(metric: str = "visitors", days: Days = THREE_DAYS) -> dict[str, Any]:
     rows = [("2026-11-22", *values(10)), ("2026-11-23", *values(0, None)), ("2026-11-24", *values(1_234))]
     before = HistoryComparison(
         from_date=date(2026, 11, 19),
@@ -45,7 +46,6 @@ def overview(metric: str = "visitors") -> dict[str, Any]:
     )
     note = Annotation("a1", "news", date(2026, 11, 23), EVIL, 0)
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    days = Days(date(2026, 11, 22), date(2026, 11, 24))
     return overview_data(Overview(report, days, "day", metric, UTC, now, [note], True))
 
 
@@ -54,7 +54,7 @@ def test_tiles_hold_the_totals_and_their_change() -> None:
     assert list(tiles) == list(METRICS)
     assert (tiles["visitors"]["value"], tiles["visitors"]["chosen"]) == ("1,240", True)
     assert tiles["visitors"]["change"]["words"] == "up from 1,000"
-    assert tiles["visitors"]["change"]["period"] == "19–21 Nov 2026"
+    assert tiles["visitors"]["change"]["period"] == "19–21 Nov 2026. This range is not over yet."
     assert tiles["bounce_rate"]["value"] == f"50{NO_BREAK}%"
 
 
@@ -66,6 +66,12 @@ def test_the_chart_marks_the_period_that_is_not_over() -> None:
     assert chart["top"] >= 1_234
     assert (chart["kind"], chart["empty"]) == ("columns", None)
     assert chart["flags"] == [{"at": 1, "number": "1"}]
+
+
+def test_a_morning_against_a_whole_day_is_neither_good_nor_bad() -> None:
+    today = Days(date(2026, 11, 24), date(2026, 11, 24))
+    assert [tile["change"]["good"] for tile in overview(days=today)["tiles"] if tile["key"] == "visitors"] == [None]
+    assert [tile["change"]["good"] for tile in overview()["tiles"] if tile["key"] == "visitors"] == [True]
 
 
 def test_a_rate_of_nothing_is_a_gap_not_a_zero() -> None:
@@ -133,10 +139,21 @@ def test_the_grid_shows_the_newest_cohort_first_and_marks_what_is_not_over() -> 
     assert [mean["text"] if mean else None for mean in data["mean"]] == [f"100{NO_BREAK}%", f"40{NO_BREAK}%", None]
 
 
+def test_periods_before_the_first_visitor_are_left_out_and_later_ones_without_any_are_not() -> None:
+    query = RetentionQuery(from_date=date(2026, 10, 26), to_date=date(2026, 11, 24), granularity="week")
+    nobody = tuple(Cohort(start, 0, (0,), (True,)) for start in (date(2026, 10, 26), date(2026, 11, 2)))
+    data = cohorts_data(query, RetentionReport(cohorts=(*nobody, *COHORTS), complete_through=None))
+    assert [row["size"] for row in data["rows"]] == ["0", "300", "100"]
+    assert len(data["heads"]) == 3
+    assert "before 9 Nov 2026" in data["before"]
+    assert cohorts_data(query, RetentionReport(cohorts=COHORTS, complete_through=None))["before"] == ""
+    assert cohorts_data(query, RetentionReport(cohorts=nobody, complete_through=None))["empty"]
+
+
 def test_a_funnel_says_who_went_on_and_how_fast() -> None:
     steps = (FunnelStepResult(200, 1.0, None), FunnelStepResult(50, 0.25, 90.0), FunnelStepResult(50, 0.25, 5.0))
     names = [("page_view", ""), (EVIL, ""), ("c", "on page /x")]
-    data = steps_data(names, FunnelReport(steps=steps, complete_through=None), "1 day")
+    data = steps_data(names, FunnelReport(steps=steps, complete_through=None), "within 1 day")
     assert data["figure"] == f"25{NO_BREAK}%"
     assert data["says"] == "50 of 200 visitors went all the way within 1 day."
     second, third = data["steps"][1:]
@@ -144,7 +161,7 @@ def test_a_funnel_says_who_went_on_and_how_fast() -> None:
     assert second["way"]["median"] == f"1{NO_BREAK}m 30{NO_BREAK}s"
     assert third["way"]["lost"] == "everyone did"
     nobody = FunnelReport(steps=(FunnelStepResult(0, 0, None),), complete_through=None)
-    assert steps_data([("a", "")], nobody, "1 day")["empty"]
+    assert steps_data([("a", "")], nobody, "within 1 day")["empty"]
 
 
 def test_a_timeline_groups_events_by_session_and_keeps_hostile_text() -> None:
