@@ -48,7 +48,9 @@ class ConsumerActor:
         self._system = system = client[settings.database()]
         self._groups = Groups(system, settings)
         self._group = self._groups.database(group.name)
-        self._topology = TopologyCache(lambda: load_topology(system, newest=True), topology)
+        self._topology = TopologyCache(
+            lambda: load_topology(system, newest=True), topology, glance=lambda: load_topology(system)
+        )
         self._partitions: dict[int, PartitionClient] = {}
         danger = Danger(settings.consumers.step_timeout_s, settings.data / "consumers" / f"{name}.txt")
         self._recorder: Recorder = RayRecorder() if settings.metrics.enabled else NoRecorder()

@@ -47,7 +47,9 @@ class SupervisorActor:
         self._board = StatusBoard(self._system)
         self._groups = Groups(self._system, settings)
         self._pools = ConsumerPools(self._groups, settings, mongodb_uri)
-        self._topology = TopologyCache(lambda: load_topology(self._system, newest=True), topology)
+        self._topology = TopologyCache(
+            lambda: load_topology(self._system, newest=True), topology, glance=lambda: load_topology(self._system)
+        )
         self._draining = False
         await self._heal()
         self._tasks = [
@@ -75,7 +77,7 @@ class SupervisorActor:
 
     async def _heal(self) -> None:
         """Create every actor that should be there and isn't."""
-        topology = await self._newest_topology()
+        topology = await self._present_topology()
         for partition in range(topology.actors):
             if find(partition_name(partition)) is None:
                 create_partition(partition, self._settings, self._mongodb_uri)
@@ -92,10 +94,10 @@ class SupervisorActor:
         if await self._board.wanted():
             await self._board.post(await partition_statuses(self._topology.known.actors))
 
-    async def _newest_topology(self) -> Topology:
+    async def _present_topology(self) -> Topology:
         """What MongoDB says, or what it said when it still answered: actors are healed without it too."""
         try:
-            return await self._topology.refresh()
+            return await self._topology.look()
         except PyMongoError as error:
             log.warning("the topology cannot be loaded, the last known one stays in use: %s", error)
             return self._topology.known

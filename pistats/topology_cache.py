@@ -21,9 +21,13 @@ Load = Callable[[], Awaitable[Topology]]
 class TopologyCache:
     """The newest topology that this process has seen. Its epoch never falls."""
 
-    def __init__(self, load: Load, known: Topology, refresh_s: float = REFRESH_S) -> None:
-        """`load` gives a topology no older than what anyone was told before the call."""
+    def __init__(self, load: Load, known: Topology, refresh_s: float = REFRESH_S, glance: Load | None = None) -> None:
+        """`load` gives a topology no older than what anyone was told before the call.
+
+        `glance` may give an older one, for less: a linearizable read makes MongoDB write. None: the same as `load`.
+        """
         self._load = load
+        self._glance = glance or load
         self._refresh_s = refresh_s
         self._refresher: asyncio.Task[None] | None = None
         self._poll: asyncio.Task[None] | None = None
@@ -31,7 +35,13 @@ class TopologyCache:
 
     async def refresh(self) -> Topology:
         """Read it now. Raises what `load` raises; then what is known stays."""
-        loaded = await self._load()
+        return self._newer(await self._load())
+
+    async def look(self) -> Topology:
+        """Read it from time to time, when nothing depends on the very newest. Raises as `refresh` does."""
+        return self._newer(await self._glance())
+
+    def _newer(self, loaded: Topology) -> Topology:
         if loaded.epoch >= self.known.epoch and loaded != self.known:
             self.known = loaded
         return self.known
@@ -70,7 +80,7 @@ class TopologyCache:
         failing = False
         while True:
             try:
-                await self.refresh()
+                await self.look()
                 failing = False
             except Exception as error:
                 if not failing:

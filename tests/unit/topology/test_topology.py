@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pistats.settings import BUCKETS
 from pistats.topology import Change, Resizing, Topology
+from pistats.topology_cache import TopologyCache
 
 DAY = 86_400_000
 
@@ -64,3 +65,17 @@ def test_a_bucket_was_in_its_home_or_in_a_former_one(sizes: list[int], bucket: i
     assert {topology.partition_of(bucket), *former} == lived_in
     assert topology.partition_of(bucket) not in former
     assert topology.moved_buckets(since).get(bucket, ()) == former
+
+
+async def test_the_cache_looks_cheaply_and_never_back() -> None:
+    async def newest() -> Topology:
+        raise AssertionError("a linearizable read makes MongoDB write")
+
+    seen = [Topology(4, 2), Topology(2, 1)]
+
+    async def glance() -> Topology:
+        return seen.pop(0)
+
+    cache = TopologyCache(newest, Topology(2), glance=glance)
+    assert (await cache.look()).epoch == 2
+    assert (await cache.look()).epoch == 2
