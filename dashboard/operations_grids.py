@@ -3,15 +3,76 @@
 from datetime import UTC, datetime
 
 from dashboard.element import Data
-from dashboard.grid_element import Tone, act, cell, column, grid, row
+from dashboard.grid_element import Tone, act, cell, column, figure, grid, row
 from pistats import format as fmt
-from pistats.consumer.checkpoints import Standing
 from pistats.jobs.runs import JobRun
-from pistats.operations import OperationsReport
+from pistats.operations import GroupLine, OperationsReport
 from pistats.reports.ledger import LedgerRow, totals
 from pistats.status import PartitionReport
 
 MAX_TEXT = 200
+
+LATE_S = 60
+FULL_SHARE = 0.9
+SHOWN_MINUTES = 6
+"""Rows of the ledger at first: the sum, and the newest minutes."""
+
+
+def figures(report: OperationsReport) -> list[Data]:
+    """The state of the system in one line."""
+    return [_state(report), _pace(report), _waiting(report), _books(report), _letters(report), _disk(report)]
+
+
+def _state(report: OperationsReport) -> Data:
+    system = report.system
+    if system is None:
+        return figure("State", "Asking…", "If this stays, the supervisor is away: see `pistats status`", "dim")
+    if not system.healthy:
+        count = len(system.problems)
+        return figure("State", f"{count} problem{'' if count == 1 else 's'}", "see above", "bad")
+    consumers = sum(consumer["alive"] for consumer in system.consumers)
+    says = f"{_count(len(system.partitions), 'partition')}, {_count(consumers, 'consumer')}"
+    return figure("State", "All well", says, "ok")
+
+
+def _pace(report: OperationsReport) -> Data:
+    per_s = sum(report.events_per_s.values())
+    return figure("Events/s", f"{per_s:,.1f}", "in the last full minute", tip="Stored by all partitions together.")
+
+
+def _waiting(report: OperationsReport) -> Data:
+    system, tip = report.system, "Stored, and not counted yet: end offsets less committed offsets."
+    if system is None:
+        return figure("Waiting", fmt.NOTHING, "events", "dim", tip)
+    tone: Tone = "bad" if system.lag_s > LATE_S else ""
+    return figure("Waiting", fmt.exact(system.lag_events), f"events, {fmt.duration(system.lag_s)} behind", tone, tip)
+
+
+def _books(report: OperationsReport) -> Data:
+    tip = "Every record has become one thing, and every event is in the warehouse or on its way there."
+    if report.system is None:
+        return figure("Ledger", fmt.NOTHING, "difference", "dim", tip)
+    off = abs(report.system.ledger["difference"]) + abs(report.system.ledger["unarchived"])
+    off = off or int(any(problem.startswith("the ledger") for problem in report.system.problems))
+    return figure(
+        "Ledger", fmt.exact(off), "difference" if off else "difference: it adds up", "bad" if off else "", tip
+    )
+
+
+def _letters(report: OperationsReport) -> Data:
+    total = report.letters.total
+    return figure("Dead letters", fmt.exact(total), "could not be enriched" if total else "every event was enriched")
+
+
+def _disk(report: OperationsReport) -> Data:
+    disk = report.disk
+    share = disk.used / disk.total if disk.total else None
+    says = f"{size(disk.total - disk.used)} free"
+    return figure("Disk", fmt.percent(share), says, "bad" if (share or 0) > FULL_SHARE else "")
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def partitions_grid(report: OperationsReport) -> Data:
@@ -28,7 +89,7 @@ def partitions_grid(report: OperationsReport) -> Data:
         column("On disk", right=True),
         column("Epoch", "Rises with every writer of the log.", right=True),
         column("Consumer"),
-        column("State"),
+        column("State", long=True),
     )
     system = report.system
     rows = [
@@ -46,7 +107,7 @@ def _partition(one: PartitionReport, events_per_s: float) -> Data:
             cell(fmt.exact(one.first_offset)),
             cell(fmt.exact(one.end_offset)),
             cell(fmt.exact(one.committed_offset)),
-            cell(lag, "bad" if one.lag_s > 60 else ""),
+            cell(lag, "bad" if one.lag_s > LATE_S else ""),
             cell(f"{events_per_s:,.1f}"),
             cell(size(one.bytes_on_disk)),
             cell(fmt.exact(one.epoch), "dim"),
@@ -57,17 +118,17 @@ def _partition(one: PartitionReport, events_per_s: float) -> Data:
 
 
 def ledger_grid(report: OperationsReport) -> Data:
-    """The last minutes over all partitions, newest first, and their sum. What does not add up is red."""
+    """The last minutes over all partitions, newest first, below their sum. What does not add up is red."""
     columns = (
         column("Minute, UTC", "When the records were appended to the log."),
         column("Appended", right=True),
-        column("Enriched", right=True),
-        column("Bots", right=True),
-        column("Dead letters", right=True),
-        column("Erased", right=True),
+        column("Enriched", right=True, wide=True),
+        column("Bots", right=True, wide=True),
+        column("Dead letters", right=True, wide=True),
+        column("Erased", right=True, wide=True),
         column("Difference", "Appended less what became of it. Anything but 0 is lost or counted twice.", right=True),
-        column("Archived", "Events in the warehouse.", right=True),
-        column("Waiting", "Events that are on their way there.", right=True),
+        column("Archived", "Events in the warehouse.", right=True, wide=True),
+        column("Waiting", "Events that are on their way there.", right=True, wide=True),
         column("Unarchived", "Counted less archived less waiting. Anything but 0 is an alarm.", right=True),
     )
     minutes: dict[int, list[LedgerRow]] = {}
@@ -75,9 +136,10 @@ def ledger_grid(report: OperationsReport) -> Data:
         minutes.setdefault(one.minute, []).append(one)
     rows = [_minute(clock(minute), found) for minute, found in sorted(minutes.items(), reverse=True)]
     if rows:
-        rows.append(_minute("Sum", list(report.ledger), total=True))
+        rows.insert(0, _minute("Sum", list(report.ledger), total=True))
     says = "appended = enriched + bots + dead letters + erased · counted = archived + waiting"
-    return grid("Ledger", says, columns, rows, ("Nothing in the last minutes", "Rows appear as events are counted."))
+    empty = ("Nothing in the last minutes", "Rows appear as events are counted.")
+    return grid("Ledger", says, columns, rows, empty, short=True, fold=SHOWN_MINUTES)
 
 
 def _minute(name: str, found: list[LedgerRow], *, total: bool = False) -> Data:
@@ -92,28 +154,6 @@ def _alarm(value: int) -> Data:
     return cell(fmt.exact(value), "bad" if value else "dim")
 
 
-def letters_grid(report: OperationsReport, *, may_act: bool) -> Data:
-    """The newest dead letters. Once what was wrong is mended, a replay counts them."""
-    columns = (column("Id"), column("Since, UTC"), column("Stage"), column("Reason"), column("Detail"), column("Event"))
-    rows = [
-        row(
-            [
-                cell(one.id),
-                cell(stamp(one.created_time), "dim"),
-                cell(one.stage),
-                cell(one.reason),
-                cell(one.detail[:MAX_TEXT]),
-                cell(one.payload[:MAX_TEXT].decode("utf-8", "replace"), "dim"),
-            ],
-            [act("redo", one.id, "Replay")] if may_act else None,
-        )
-        for one in report.letters
-    ]
-    what = "event" if report.letters_count == 1 else "events"
-    says = f"{fmt.exact(report.letters_count)} {what} that could not be enriched: mend what was wrong, then replay"
-    return grid("Dead letters", says if rows else "", columns, rows, ("None", "Every event could be enriched."))
-
-
 def jobs_grid(report: OperationsReport) -> Data:
     """Every scheduled job with its newest run."""
     columns = (
@@ -121,8 +161,8 @@ def jobs_grid(report: OperationsReport) -> Data:
         column("Last run, UTC"),
         column("State"),
         column("Duration", right=True),
-        column("Next look, UTC", "It runs then if there is work for it."),
-        column("Result"),
+        column("Next run, UTC", "If there is work for it then."),
+        column("Result", long=True),
     )
     rows = [
         row(
@@ -135,7 +175,13 @@ def jobs_grid(report: OperationsReport) -> Data:
         )
         for line in report.jobs
     ]
-    return grid("Jobs", "", columns, rows, ("No job is scheduled", "See the settings of `jobs`."))
+    return grid(
+        "Jobs",
+        "run by the schedule; one that fails is run again",
+        columns,
+        rows,
+        ("No job is scheduled", "See the settings of `jobs`."),
+    )
 
 
 def _run(run: JobRun | None) -> list[Data]:
@@ -155,20 +201,29 @@ def _outcome(run: JobRun | None) -> str:
     if not run.ended:
         done, total = run.progress.get("done"), run.progress.get("total")
         return f"{run.progress.get('step', '')} {done or ''}{f' of {total}' if total else ''}".strip()
-    results = (run.result or {}).values()
-    return ", ".join(
-        f"{name.replace('_', ' ')} {value}" for one in results if isinstance(one, dict) for name, value in one.items()
-    )
+    results = {name: one for name, one in (run.result or {}).items() if isinstance(one, dict)}
+    told = {name: ", ".join(_told(what, value) for what, value in one.items()) for name, one in results.items()}
+    return "; ".join(text if len(told) == 1 else f"{name}: {text}" for name, text in told.items())
+
+
+def _told(what: str, value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        words = what.replace("_", " ")
+        return size(value) if what == "bytes" else f"{fmt.exact(value)} {words[:-1] if value == 1 else words}"
+    return f"{what.replace('_', ' ')} {value}"
 
 
 def _tone(run: JobRun | None) -> Tone:
     return "bad" if run is not None and run.error else "dim"
 
 
-def _behind(stands: Standing) -> Data:
+def _behind(line: GroupLine) -> Data:
+    stands = line.stands
     if stands.lag_s is None:
-        return cell("not begun" if stands.error is None else f"cannot begin: {stands.error}", "bad")
-    return cell(fmt.duration(stands.lag_s), "bad" if stands.lag_s > 60 else "")
+        return cell(*(("not begun", "dim") if stands.error is None else (f"cannot begin: {stands.error}", "bad")))
+    events = "" if line.lag_events is None else f"{fmt.exact(line.lag_events)} · "
+    late = line.group.state == "live" and stands.lag_s > LATE_S
+    return cell(f"{events}{fmt.duration(stands.lag_s)}", "bad" if late else "")
 
 
 def groups_grid(report: OperationsReport, *, may_act: bool) -> Data:
@@ -177,27 +232,27 @@ def groups_grid(report: OperationsReport, *, may_act: bool) -> Data:
         column("Group"),
         column("State", "The readers show the live group; a shadow is consumed beside it."),
         column("From"),
-        column("Behind", right=True),
+        column("Behind", "Events of the log that it has not counted yet, and the age of the oldest.", right=True),
         column("Since, UTC"),
     )
-    rows = []
-    for group, stands in report.groups:
-        acts = (
-            [act("promote", group.name, "Show it"), act("drop", group.name, "Drop")] if group.state == "shadow" else []
-        )
-        rows.append(
-            row(
-                [
-                    cell(group.name),
-                    cell(group.state, "ok" if group.state == "live" else ""),
-                    cell(group.start_position, "dim"),
-                    _behind(stands),
-                    cell(stamp(group.created_time), "dim"),
-                ],
-                acts if may_act else None,
-            )
-        )
+    rows = [_group(line, may_act=may_act) for line in report.groups]
     return grid("Consumer groups", "", columns, rows, ("No group yet", "The supervisor makes one at its start."))
+
+
+def _group(line: GroupLine, *, may_act: bool) -> Data:
+    group = line.group
+    acts = [
+        act("promote", group.name, "Show it", group.name, "Yes, show it"),
+        act("drop", group.name, "Drop", group.name, "Yes, drop it"),
+    ]
+    cells = [
+        cell(group.name),
+        cell(group.state, "ok" if group.state == "live" else ""),
+        cell(group.start_position, "dim"),
+        _behind(line),
+        cell(stamp(group.created_time), "dim"),
+    ]
+    return row(cells, (acts if group.state == "shadow" else []) if may_act else None)
 
 
 def machine_grid(report: OperationsReport) -> Data:
@@ -210,7 +265,7 @@ def machine_grid(report: OperationsReport) -> Data:
                 cell("Disk in use"),
                 cell(
                     f"{size(disk.used)} of {size(disk.total)} · {fmt.percent(share)}",
-                    "bad" if (share or 0) > 0.9 else "",
+                    "bad" if (share or 0) > FULL_SHARE else "",
                 ),
             ]
         ),
@@ -218,7 +273,8 @@ def machine_grid(report: OperationsReport) -> Data:
         row([cell("Warehouse"), cell(f"{size(disk.warehouse)} in {fmt.exact(disk.warehouse_files)} files")]),
         *(row([cell(name), cell(text)]) for name, text in report.versions.items()),
     ]
-    return grid("Disk and versions", "", (column("What"), column("How much", right=True)), rows, ("", ""))
+    columns = (column("What"), column("How much", right=True))
+    return grid("Disk and versions", "", columns, rows, ("", ""), short=True)
 
 
 def size(count: int | None) -> str:

@@ -11,7 +11,7 @@ from pymongo import AsyncMongoClient
 
 from pistats.clock import Clock, now_ms
 from pistats.consumer.checkpoints import Standing, standing
-from pistats.consumer.dead_letters import DeadLetter, DeadLetters
+from pistats.consumer.dead_letters import ALL, DeadLetter, DeadLetters, LetterCount, Which, redoing
 from pistats.consumer.groups import Group, Groups
 from pistats.jobs.plan import plan
 from pistats.jobs.runs import JobRun, Runs
@@ -19,7 +19,7 @@ from pistats.mongo.indexes import Database
 from pistats.reports.ledger import LedgerRow, ledger_rows
 from pistats.settings import Settings
 from pistats.status import SystemReport
-from pistats.status_board import StatusBoard
+from pistats.status_board import Logs, StatusBoard
 from pistats.system_overview import system_overview
 
 LEDGER_MS = 15 * 60_000
@@ -39,6 +39,36 @@ class JobLine:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupLine:
+    """A consumer group and how it gets on. `lag_events`: behind the ends of the logs; None while those are silent."""
+
+    group: Group
+    stands: Standing
+    lag_events: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """The newest dead letters of those asked for; `counts` are of all, `redoing` wait to be tried again."""
+
+    which: Which
+    newest: Sequence[DeadLetter]
+    counts: Sequence[LetterCount]
+    redoing: int
+
+    @property
+    def total(self) -> int:
+        """All that there are."""
+        return sum(one.count for one in self.counts)
+
+    @property
+    def matching(self) -> int:
+        """All of those asked for."""
+        stage, reason = self.which.stage, self.which.reason
+        return sum(one.count for one in self.counts if stage in (None, one.stage) and reason in (None, one.reason))
+
+
+@dataclass(frozen=True, slots=True)
 class Disk:
     """Bytes of the disk that holds the data directory, of the logs, and of the warehouse's files."""
 
@@ -55,11 +85,9 @@ class OperationsReport:
 
     system: SystemReport | None
     ledger: Sequence[LedgerRow]
-    letters: Sequence[DeadLetter]
-    letters_count: int
+    letters: Letters
     jobs: Sequence[JobLine]
-    groups: Sequence[tuple[Group, Standing]]
-    """With the seconds that each is behind."""
+    groups: Sequence[GroupLine]
     disk: Disk
     versions: Mapping[str, str]
     events_per_s: Mapping[int, float]
@@ -76,8 +104,11 @@ class Operations:
         self._system = client[settings.database()]
         self._board = StatusBoard(self._system)
 
-    async def report(self, group: Database) -> OperationsReport:
-        """All of it; `group` is the database of the group that the readers show. Raises when MongoDB is away."""
+    async def report(self, group: Database, which: Which = ALL) -> OperationsReport:
+        """All of it; `group` is the database of the group that the readers show. Raises when MongoDB is away.
+
+        `which`: the dead letters to list.
+        """
         posted = await self._board.look()
         rows = await self._ledger(group)
         warehouse, files = await _warehouse(group)
@@ -88,10 +119,9 @@ class Operations:
         return OperationsReport(
             system=system,
             ledger=rows,
-            letters=await DeadLetters(group).newest(MAX_LETTERS),
-            letters_count=await DeadLetters(group).count(),
+            letters=await _letters(group, which),
             jobs=await self._jobs(),
-            groups=await self._groups(),
+            groups=await self._groups(logs),
             disk=Disk(used.used, used.total, sum(one.bytes_on_disk for one in logs if one), warehouse, files),
             versions={"piStats": version("pistats"), "MongoDB": str(mongodb["version"])},
             events_per_s=_events_per_s(rows, self._clock()),
@@ -109,9 +139,21 @@ class Operations:
             lines.append(JobLine(planned.job, last, planned.slot(now) + planned.period_ms))
         return lines
 
-    async def _groups(self) -> list[tuple[Group, Standing]]:
+    async def _groups(self, logs: Logs) -> list[GroupLine]:
         groups = Groups(self._system, self._settings)
-        return [(group, await standing(groups.database(group.name))) for group in await groups.list()]
+        return [await _group_line(group, groups.database(group.name), logs) for group in await groups.list()]
+
+
+async def _group_line(group: Group, database: Database, logs: Logs) -> GroupLine:
+    offsets = {one["_id"]: one["offset"] or 0 async for one in database["partitions"].find({}, {"offset": 1})}
+    ends = {number: log.end_offset for number, log in enumerate(logs) if log is not None}
+    waiting = sum(max(0, end - offsets.get(number, 0)) for number, end in ends.items())
+    return GroupLine(group, await standing(database), waiting if len(ends) == len(logs) > 0 else None)
+
+
+async def _letters(group: Database, which: Which) -> Letters:
+    letters = DeadLetters(group)
+    return Letters(which, await letters.newest(MAX_LETTERS, which), await letters.counts(), await redoing(group))
 
 
 def _existing(folder: Path) -> Path:

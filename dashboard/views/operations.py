@@ -1,21 +1,24 @@
 """Operations: how the system is, and what can be done about it. Draws itself again every few seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
 from dashboard import operations_grids as grids
+from dashboard import query_state
 from dashboard.frame import signed_in
-from dashboard.grid_element import show_grid
-from dashboard.parts import STYLE, card, done, problem, said
+from dashboard.grid_element import show_figures, show_grid
+from dashboard.letters_grid import MAX_REDONE, letters_grid
+from dashboard.parts import STYLE, card, done, problem
 from dashboard.services import services
 from pistats.clock import now_ms
-from pistats.consumer.dead_letters import parse_id
+from pistats.consumer.dead_letters import DeadLetters, Which, parse_id, redo
 from pistats.consumer.groups import Groups
 from pistats.consumer.promotion import promote_caught_up
-from pistats.consumer.requests import Requests, redo_dead_letter
+from pistats.enrich import Reason
 from pistats.errors import PistatsError
-from pistats.operations import OperationsReport
+from pistats.operations import Letters, OperationsReport
 
 REFRESH_S = 3.0
 """How old the page may be. Everything is asked for again, by one viewer of it at a time."""
@@ -24,91 +27,136 @@ SAID = "operations_said"
 SAID_MS = 10_000
 """How long an answer stays; the page draws itself anew meanwhile."""
 
+STAGE, REASON, LETTER = "stage", "reason", "letter"
+"""In the address: which dead letters are listed, and the one that is open."""
+
 
 def show() -> None:
     """Draws the page. A viewer sees it, an admin can act."""
     st.html(STYLE)
     _numbers()
-    if signed_in().is_admin:
-        _replay()
 
 
 @st.fragment(run_every=REFRESH_S)
 def _numbers() -> None:
     running, may_act = services(), signed_in().is_admin
-    report = running.run(running.operations.report(running.shown.database))
+    report = running.run(running.operations.report(running.shown.database, _which()))
     _health(report)
     _said()
     show_grid("grid_partitions", grids.partitions_grid(report))
     show_grid("grid_ledger", grids.ledger_grid(report))
-    show_grid("grid_letters", grids.letters_grid(report, may_act=may_act), _act)
+    _letters(report.letters, may_act=may_act)
     show_grid("grid_jobs", grids.jobs_grid(report))
     left, right = st.columns(2, gap="small")
     with left:
         show_grid("grid_groups", grids.groups_grid(report, may_act=may_act), _act)
+        if may_act:
+            _replay()
     with right:
         show_grid("grid_machine", grids.machine_grid(report))
 
 
 def _health(report: OperationsReport) -> None:
-    system = report.system
-    if system is None:
-        problem(
-            "health",
-            "Asking the logs … If this stays, the supervisor is away: see `pistats status` and the logs of Ray.",
-        )
-    elif system.healthy:
-        consumers = sum(consumer["alive"] for consumer in system.consumers)
-        done(
-            "health",
-            f"✓ Everything is well: {len(system.partitions)} partitions, {consumers} consumers, "
-            f"{system.lag_events:,} events waiting.",
-        )
-    else:
-        problem("health", "\n".join(system.problems))
+    if report.system is not None and report.system.problems:
+        problem("health", "\n".join(report.system.problems))
+    show_figures("figures", grids.figures(report))
+
+
+def _which() -> Which:
+    """The dead letters that the address asks for; a reason that there is not is none."""
+    return _asked(query_state.value(STAGE), query_state.value(REASON))
+
+
+def _asked(stage: str, reason: str) -> Which:
+    return Which(stage or None, next((one for one in Reason if one == reason), None))
+
+
+def _letters(letters: Letters, *, may_act: bool) -> None:
+    asked = query_state.value(LETTER)
+    opened = next((one for one in letters.newest if one.id == asked), None)
+    show_grid("grid_letters", letters_grid(letters, opened, may_act=may_act), _act, choose=_choose, open=_open)
+
+
+def _choose(value: Sequence[str]) -> None:
+    stage, reason = value or (None, None)
+    query_state.put({STAGE: stage, REASON: reason, LETTER: None})
+
+
+def _open(letter: str) -> None:
+    query_state.put({LETTER: letter or None})
 
 
 def _said() -> None:
-    text, until = st.session_state.get(SAID, ("", 0))
+    tell, text, until = st.session_state.get(SAID, (done, "", 0))
     if now_ms() < until:
-        done("said", text)
+        tell("said", text)
 
 
-def _act(wanted: Sequence[str]) -> None:
+def _say(what: Callable[[], str]) -> None:
+    """Does it, and keeps what is to be said of it, or what the core refused in its own words."""
+    try:
+        tell, text = done, what()
+    except PistatsError as error:
+        tell, text = problem, str(error)
+    st.session_state[SAID] = (tell, text, now_ms() + SAID_MS)
+
+
+def _act(wanted: Sequence[Any]) -> None:
     """What an admin has clicked twice. Anyone else's click is not heard."""
     if not signed_in().is_admin:
         return
     name, value = wanted
-    running = services()
-    groups = Groups(running.system, running.settings)
-    try:
-        if name == "redo":
-            partition, offset = parse_id(value)
-            running.run(Requests(running.shown.database).add([redo_dead_letter(partition, offset)]))
-            text = f"{value} is tried again within a second. It stays here if it fails again."
-        elif name == "promote":
-            before = running.run(promote_caught_up(groups, value))
-            text = f"Every page shows {value} from now on, within two seconds. {before} goes on in its shadow."
-        else:
-            running.run(groups.drop(value))
-            text = f"{value} is being dropped."
-        st.session_state[SAID] = (text, now_ms() + SAID_MS)
-    except PistatsError as error:
-        st.session_state[SAID] = (str(error), now_ms() + SAID_MS)
+    _say(lambda: ACTS[name](value))
+
+
+def _redo(letter: str) -> str:
+    services().run(redo(services().shown.database, [parse_id(letter)]))
+    return f"{letter} is tried again within a second. It stays here if it fails again."
+
+
+def _redo_all(value: Sequence[Any]) -> str:
+    """As many as the button said, those first whose last try is longest ago: what came later was not agreed to."""
+    stage, reason, count = value
+    group, most = services().shown.database, max(1, min(int(count), MAX_REDONE))
+    places = services().run(DeadLetters(group).places(_asked(str(stage), str(reason)), most))
+    services().run(redo(group, places))
+    return f"{len(places):,} are tried again within seconds. Those that fail again stay here."
+
+
+def _promote(name: str) -> str:
+    before = services().run(promote_caught_up(_groups(), name))
+    return f"Every page shows {name} from now on, within two seconds. {before} goes on in its shadow."
+
+
+def _drop(name: str) -> str:
+    services().run(_groups().drop(name))
+    return f"{name} is being dropped."
+
+
+ACTS = {"redo": _redo, "redo_all": _redo_all, "promote": _promote, "drop": _drop}
+
+
+def _groups() -> Groups:
+    return Groups(services().system, services().settings)
 
 
 def _replay() -> None:
-    with card(
-        "replay", "Replay", "Consume the log again into a group beside the live one; show it when it has caught up."
+    caption = "Consume the log again into a group beside the live one; show it when it has caught up."
+    with (
+        card("replay", "Replay into a new group", caption),
+        st.form("replay", border=False),
+        st.container(horizontal=True, vertical_alignment="bottom"),
     ):
-        with st.form("replay", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.text_input("Group", placeholder="mended", max_chars=30)
-            start = st.text_input(
-                "From", "trim-horizon", help="trim-horizon, latest, offset:N or time:2026-11-23T10:00:00Z"
-            )
-            begun = st.form_submit_button("Begin")
-        if begun:
-            with said("replay"):
-                running = services()
-                group = running.run(Groups(running.system, running.settings).create(name.strip(), start.strip()))
-                done("replay", f"{group.name} begins within seconds; its progress is in the table of groups.")
+        name = st.text_input("Group", placeholder="mended", max_chars=30)
+        start = st.text_input(
+            "From", "trim-horizon", help="trim-horizon, latest, offset:N or time:2026-11-23T10:00:00Z"
+        )
+        begun = st.form_submit_button("Begin")
+    if begun:
+        _say(lambda: _begin(name.strip(), start.strip()))
+        st.rerun(scope="fragment")
+
+
+def _begin(name: str, start: str) -> str:
+    group = services().run(_groups().create(name, start))
+    return f"{group.name} begins within seconds; its progress is in the table of groups."

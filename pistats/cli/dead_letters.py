@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
-from pistats.consumer.dead_letters import DeadLetter, DeadLetters
+from pistats.consumer.dead_letters import DeadLetter, DeadLetters, Which, redo
 from pistats.consumer.groups import reader_group
-from pistats.consumer.requests import Requests, redo_dead_letter
+from pistats.consumer.requests import Requests
 from pistats.enrich import Reason
 from pistats.local import runtime
 from pistats.mongo.client import connect
@@ -27,6 +27,9 @@ dead_letter_commands = typer.Typer(help="Events that could not be enriched, kept
 T = TypeVar("T")
 
 ReasonOption = Annotated[Reason | None, typer.Option("--reason", help="Only those with this reason.")]
+StageOption = Annotated[
+    str | None, typer.Option("--stage", help="Only those that this step gave up: `decode` or a step of the enrichment.")
+]
 POLL_S = 0.2
 SHOWN_CHARS = 60
 BATCH = 1_000
@@ -35,12 +38,13 @@ BATCH = 1_000
 @dead_letter_commands.command("list", epilog="Example: pistats dead-letters list --reason step_failed")
 def list_letters(
     reason: ReasonOption = None,
+    stage: StageOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Show the newest N.")] = 50,
     as_json: JsonOption = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """List dead letters, newest first. With --json one object a line."""
-    letters, count = _with_group(data, lambda group: _newest(group, limit, reason))
+    letters, count = _with_group(data, lambda group: _newest(group, limit, Which(stage, reason)))
     if as_json:
         for letter in letters:
             print(orjson.dumps(_as_json(letter)).decode())
@@ -71,35 +75,38 @@ def show(
 
 
 @dead_letter_commands.command("replay", epilog="Example: pistats dead-letters replay --reason step_failed")
-def replay(reason: ReasonOption = None, as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) -> None:
+def replay(
+    reason: ReasonOption = None,
+    stage: StageOption = None,
+    as_json: JsonOption = False,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
     """Enrich dead letters again, once what was wrong is mended. Each that succeeds is counted, exactly once.
 
     The others stay, with the reason of this try. May be repeated. Interrupted, the consumers go on by themselves.
     """
-    asked, failed = _with_group(data, lambda group: _replay(group, reason))
+    asked, failed = _with_group(data, lambda group: _replay(group, Which(stage, reason)))
     if as_json:
         print(orjson.dumps({"replayed": asked, "counted": asked - failed, "failed": failed}).decode())
     else:
         print(f"{asked:,} replayed: {asked - failed:,} counted, {failed:,} failed again")
 
 
-async def _newest(group: Database, limit: int, reason: Reason | None) -> tuple[list[DeadLetter], int]:
+async def _newest(group: Database, limit: int, which: Which) -> tuple[list[DeadLetter], int]:
     letters = DeadLetters(group)
-    return await letters.newest(limit, reason), await letters.count(reason)
+    return await letters.newest(limit, which), await letters.count(which)
 
 
-async def _replay(group: Database, reason: Reason | None) -> tuple[int, int]:
+async def _replay(group: Database, which: Which) -> tuple[int, int]:
     """How many were tried, and how many of them are dead letters still."""
     letters, requests = DeadLetters(group), Requests(group)
-    places = await letters.places(reason)
+    places = await letters.places(which)
     failed = 0
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("Replaying dead letters", total=len(places))
         for start in range(0, len(places), BATCH):
             batch = places[start : start + BATCH]
-            asked = [redo_dead_letter(partition, offset) for partition, offset in batch]
-            await requests.add(asked)
-            ids = [one["_id"] for one in asked]
+            ids = await redo(group, batch)
             while left := await requests.unfinished(ids):
                 progress.update(task, completed=start + len(batch) - left)
                 await asyncio.sleep(POLL_S)

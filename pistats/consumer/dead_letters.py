@@ -1,10 +1,11 @@
 """The dead letters of a group: events that could not be enriched, with their bytes, so that they can be redone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pistats.consumer.requests import Requests, redo_dead_letter
 from pistats.enrich import Reason
 from pistats.errors import FinalError
 from pistats.mongo.indexes import Database
@@ -36,6 +37,42 @@ class DeadLetter:
         """As the command line writes it: PARTITION:OFFSET."""
         return f"{self.partition}:{self.offset}"
 
+    @property
+    def text(self) -> str:
+        """The payload for people: nothing in it is lost, hidden, or can turn the direction of what is around it."""
+        decoded = self.payload.decode("utf-8", "backslashreplace")
+        return "".join(letter if letter.isprintable() else escaped(letter) for letter in decoded)
+
+
+def escaped(letter: str) -> str:
+    """How Python writes a letter that cannot be seen."""
+    return letter.encode("unicode_escape").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Dead letters of a stage, for a reason, or both; of all, when neither is given."""
+
+    stage: str | None = None
+    reason: Reason | None = None
+
+    def query(self) -> dict[str, Any]:
+        """As a filter of MongoDB."""
+        asked = {"stage": self.stage, "reason": self.reason and self.reason.value}
+        return {name: {"$eq": value} for name, value in asked.items() if value is not None}
+
+
+ALL = Which()
+
+
+@dataclass(frozen=True, slots=True)
+class LetterCount:
+    """How many there are of one stage and reason."""
+
+    stage: str
+    reason: str
+    count: int
+
 
 def parse_id(text: str) -> tuple[int, int]:
     """(partition, offset) of `PARTITION:OFFSET`. Raises DeadLetterError."""
@@ -51,9 +88,9 @@ class DeadLetters:
     def __init__(self, group: Database) -> None:
         self._letters = group["dead_letters"]
 
-    async def newest(self, most: int, reason: Reason | None = None) -> list[DeadLetter]:
+    async def newest(self, most: int, which: Which = ALL) -> list[DeadLetter]:
         """The last ones, newest first."""
-        found = self._letters.find(_of(reason)).sort("created_at", -1).limit(most)
+        found = self._letters.find(which.query()).sort("created_at", -1).limit(most)
         return [_letter(document) async for document in found]
 
     async def get(self, text: str) -> DeadLetter:
@@ -66,13 +103,23 @@ class DeadLetters:
             )
         return _letter(document)
 
-    async def count(self, reason: Reason | None = None) -> int:
+    async def count(self, which: Which = ALL) -> int:
         """How many there are."""
-        return await self._letters.count_documents(_of(reason))
+        return await self._letters.count_documents(which.query())
 
-    async def places(self, reason: Reason | None = None) -> list[tuple[int, int]]:
-        """(partition, offset) of all, in order."""
-        found = self._letters.find(_of(reason), {"_id": 1}).sort("_id", 1)
+    async def counts(self) -> list[LetterCount]:
+        """How many of each stage and reason, the most first. Read from an index alone."""
+        of_all: list[dict[str, Any]] = [
+            {"$match": {"stage": {"$gte": ""}}},
+            {"$group": {"_id": {"stage": "$stage", "reason": "$reason"}, "count": {"$sum": 1}}},
+            {"$sort": {"count": -1, "_id": 1}},
+        ]
+        found = await (await self._letters.aggregate(of_all)).to_list()
+        return [LetterCount(one["_id"]["stage"], one["_id"]["reason"], one["count"]) for one in found]
+
+    async def places(self, which: Which = ALL, most: int = 0) -> list[tuple[int, int]]:
+        """(partition, offset), those first whose last try is longest ago; `most` of them, or all."""
+        found = self._letters.find(which.query(), {"_id": 1}).sort("created_at", 1).limit(most)
         return [(document["_id"]["partition"], document["_id"]["offset"]) async for document in found]
 
     async def still_there(self, places: Sequence[tuple[int, int]]) -> int:
@@ -81,8 +128,19 @@ class DeadLetters:
         return await self._letters.count_documents({"_id": {"$in": ids}})
 
 
-def _of(reason: Reason | None) -> dict[str, Any]:
-    return {} if reason is None else {"reason": reason.value}
+async def redo(group: Database, places: Iterable[tuple[int, int]]) -> list[str]:
+    """Have these, (partition, offset), tried again by whoever owns their partitions; the ids of the requests.
+
+    May be repeated: one that waits already is asked for once, and one that is counted by now is none any more.
+    """
+    asked = [redo_dead_letter(partition, offset) for partition, offset in places]
+    await Requests(group).add(asked)
+    return [one["_id"] for one in asked]
+
+
+async def redoing(group: Database) -> int:
+    """How many wait to be tried again."""
+    return await group["requests"].count_documents({"kind": "redo_dead_letter", "partition": {"$ne": None}})
 
 
 def _letter(document: Mapping[str, Any]) -> DeadLetter:

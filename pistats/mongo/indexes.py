@@ -74,6 +74,7 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
             "dead_letters": [
                 IndexModel([("created_at", DESCENDING)], name="newest"),
                 IndexModel([("reason", ASCENDING), ("created_at", DESCENDING)], name="reason"),
+                IndexModel([("stage", ASCENDING), ("reason", ASCENDING)], name="stage_reason"),
             ],
         },
     )

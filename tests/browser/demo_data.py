@@ -1,26 +1,25 @@
 """What four weeks of a small news site leave behind: enough for every page to show something."""
 
 import random
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from pistats.clock import now_ms
-from pistats.consumer.groups import Groups
-from pistats.jobs.arguments import JobArguments
-from pistats.jobs.runs import Runs
-from pistats.settings import MongoSettings, Settings
 from pistats.share_links import ShareLinks
-from pistats.status_board import StatusBoard
 from pistats.visitors.calendar import LocalDays
 from pistats.visitors.retention import RetentionCells
 from pistats.visitors.visitors import Visitors
-from tests.browser.running_dashboard import Dashboard, event
-from tests.contract.test_status_board import status
-from tests.warehouse_events import an_event, chunk_document
+from tests.browser.demo_system import quiet_system, with_offsets
+from tests.browser.running_dashboard import Dashboard
+from tests.warehouse_events import an_event
 
 SITE = "news.example"
 DAYS, DAY_MS, MINUTE_MS = 28, 86_400_000, 60_000
+RECENT_MINUTES = 150
+"""As far back as trending looks for what is usual."""
+FIRST_RECENT = 1_000_000
+"""Number of the first recent event: every event has one of its own."""
 
 PAGES = (
     ("/", "Front page"),
@@ -32,6 +31,8 @@ PAGES = (
     ("/business/harbour", "The harbour gets new cranes"),
     ("/pricing", "Subscriptions"),
 )
+NEWS = ("/world/eclipse-live", "The eclipse, live")
+TOPICS = {NEWS[0]: "eclipse", "/sport/final": "cup final", "/science/comet": "comet", "/weather": "weather"}
 SOURCES = (
     ("Google", "Organic Search"),
     ("Google", "Organic Search"),
@@ -62,7 +63,7 @@ def past(now: int) -> list[dict[str, Any]]:
                 events.append(_past(len(events), visitor, time + 60_000, name="purchase", **own, **about))
 
     for day in range(DAYS, -1, -1):
-        for number in range(chance.randint(14, 24)):
+        for number in range(chance.randint(90, 140)):
             source, channel = chance.choice(SOURCES)
             device, browser, system = chance.choice(AGENTS)
             about = {"source": source, "channel": channel, "country": chance.choice(COUNTRIES), "language": "en"}
@@ -78,60 +79,48 @@ def _past(number: int, visitor: str, time: int, **fields: Any) -> dict[str, Any]
     return an_event(number, **{"visitor_id": visitor, "event_time": time, "received_time": time, **fields})
 
 
-async def fill(dashboard: Dashboard) -> None:
-    """Writes it into the dashboard's databases."""
-    now, chance = now_ms(), random.Random(3)
-    told = [{**one, "offset": offset} for offset, one in enumerate(past(now))]
-    await dashboard.group.chunks.insert_one(chunk_document(told))
-    visitors, cells = Visitors(0, lambda _: LocalDays(ZoneInfo("UTC")), keep=10_000), RetentionCells(0)
-    visitors.fold(told)
+def recent(now: int) -> list[dict[str, Any]]:
+    """Visits of the last hours, up to this minute, and a story that everybody reads since ten minutes ago."""
+    chance, events = random.Random(3), list[dict[str, Any]]()
+    for ago in range(RECENT_MINUTES, -1, -1):
+        for _ in range(chance.randint(3, 6) + (3 if ago < 10 else 0)):
+            time = now - ago * MINUTE_MS - chance.randint(0, MINUTE_MS)
+            source, channel = chance.choice(SOURCES)
+            device, browser, system = chance.choice(AGENTS)
+            about = {"country": chance.choice(COUNTRIES), "device": device, "browser": browser, "os": system}
+            about |= {"language": "en", "is_bot": chance.random() < 0.03}
+            visitor, arrival = f"{chance.getrandbits(64):016x}", {"source": source, "channel": channel}
+            for _ in range(chance.choice((1, 1, 2, 3, 4))):
+                path, title = _read(chance, ago)
+                events.append(
+                    _past(FIRST_RECENT + len(events), visitor, time, path=path, title=title, **about, **arrival)
+                )
+                if chance.random() < 0.09:
+                    own = {"name": chance.choice(("signup", "share", "share", "comment")), "path": path}
+                    events.append(_past(FIRST_RECENT + len(events), visitor, time + 4_000, **own, **about))
+                time, arrival = time + chance.randint(9_000, 80_000), {}
+    return [one for one in events if one["event_time"] <= now]
+
+
+def _read(chance: random.Random, ago: int) -> tuple[str, str]:
+    if ago < 10 and chance.random() < 0.4:
+        return chance.choice((NEWS, NEWS, PAGES[2]))
+    return PAGES[int(len(PAGES) * chance.random() ** 2)]
+
+
+async def fill(dashboard: Dashboard, data: Path) -> None:
+    """Writes it into the dashboard's databases, and into the warehouse in its directory."""
+    now = now_ms()
+    lately = recent(now)
+    before = [one for one in past(now) if one["event_time"] < now - RECENT_MINUTES * MINUTE_MS]
+    told = with_offsets(sorted([*before, *lately], key=lambda one: one["event_time"]), now - 9 * MINUTE_MS)
+    people = [one for one in told if not one["is_bot"]]
+    visitors, cells = Visitors(0, lambda _: LocalDays(ZoneInfo("UTC")), keep=50_000), RetentionCells(0)
+    visitors.fold(people)
     cells.fold(visitors.changes())
     await dashboard.group.visitors.insert_many(visitors.documents())
     await dashboard.group.retention.insert_many(cells.documents())
-    for minute in range(29, -1, -1):
-        for _ in range(chance.randint(3, 14)):
-            path, title = PAGES[int(len(PAGES) * chance.random() ** 2)]
-            source, channel = chance.choice(SOURCES)
-            device, browser, system = chance.choice(AGENTS)
-            about = {"source": source, "channel": channel, "device": device, "browser": browser, "os": system}
-            own = {"path": path, "title": title, "country": chance.choice(COUNTRIES)}
-            time = {"event_time": now - minute * MINUTE_MS - chance.randint(0, 20_000)}
-            who = {"visitor_id": f"v{chance.randint(0, 90)}"}
-            name = "signup" if chance.random() < 0.06 else "page_view"
-            await dashboard.commit(event(name=name, **about, **own, **time, **who))
     await ShareLinks(dashboard.system).add(SITE, "The board")
-    await operations(dashboard)
-
-
-async def operations(dashboard: Dashboard) -> None:
-    """A quarter of an hour of a quiet system: ledger, a dead letter, jobs, a shadow group, the logs' own words."""
-    settings = Settings(mongodb=MongoSettings(database_prefix=dashboard.system.name))
-    now = now_ms()
-    await Groups(dashboard.system, settings).settle()
-    await Groups(dashboard.system, settings).create("mended", "trim-horizon")
-    first, minute = 0, now // MINUTE_MS * MINUTE_MS
-    for ago in range(14, -1, -1):
-        end = first + 300 + 7 * ago
-        counts = {"enriched": end - first - 4, "bots": 3, "dead_lettered": 1, "erased": 0, "duplicates": 2}
-        offsets = {"first_offset": first, "end_offset": end, "consumed": end - first}
-        key = {"partition": 0, "minute": minute - ago * MINUTE_MS}
-        await dashboard.group.ledger.insert_one({"_id": key, **counts, **offsets})
-        await dashboard.group.archived.insert_one({"_id": key, "events": end - first - 1})
-        first = end
-    await dashboard.group.dead_letters.insert_one(
-        {
-            "_id": {"partition": 0, "offset": 41},
-            "append_minute": minute,
-            "stage": "decode",
-            "reason": "step_failed",
-            "detail": "url: not a string",
-            "payload": b'{"name": "page_view", "url": 7}',
-            "code_version": "0.1.0",
-            "created_at": datetime.fromtimestamp(now / 1000, UTC),
-        }
-    )
-    runs = Runs(dashboard.system)
-    for job in ("archive", "rollup", "retention"):
-        await runs.start(f"{job}-1", job, JobArguments())
-        await runs.end(f"{job}-1", result={"live": {"events": 4_312, "files": 3}})
-    await StatusBoard(dashboard.system).post([status(0, end_offset=first)])
+    await quiet_system(dashboard, told, data)
+    dashboard.offset -= len(lately)  # they are in the ledger, and have yet to be in the live numbers
+    await dashboard.commit(*sorted(lately, key=lambda one: one["event_time"]))

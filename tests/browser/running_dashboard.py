@@ -162,6 +162,19 @@ async def sign_in(page: Page, dashboard: Dashboard, path: str = "/", password: s
     await page.wait_for_selector(".live[data-state=live]")
 
 
+CONTROLS = ("button", "checkbox", "combobox", "link", "listbox", "radio", "searchbox", "slider", "switch", "textbox")
+
+
+async def nameless(page: Page) -> list[str]:
+    """Controls of the page that a screen reader could not name, by their role."""
+    client = await page.context.new_cdp_session(page)
+    tree = await client.send("Accessibility.getFullAXTree")
+    await client.detach()
+    controls = [node for node in tree["nodes"] if node.get("role", {}).get("value") in CONTROLS]
+    assert controls, "the page has not a single control"
+    return [node["role"]["value"] for node in controls if not str(node.get("name", {}).get("value", "")).strip()]
+
+
 async def screenshot(page: Page, name: str) -> None:
     """Kept under `artifacts/` for whoever looks at the build."""
     ARTIFACTS.mkdir(exist_ok=True)

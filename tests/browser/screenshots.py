@@ -10,11 +10,10 @@ from playwright.async_api import Browser, async_playwright
 
 from pistats.mongo.server import MongodServer
 from pistats.settings import MongoSettings
-from pistats.status_board import StatusBoard
 from tests.browser.conftest import ARGS
 from tests.browser.demo_data import SITE, fill
+from tests.browser.demo_system import still_well
 from tests.browser.running_dashboard import ARTIFACTS, Dashboard, running_dashboard, sign_in
-from tests.contract.test_status_board import status
 
 PAGES = {
     "live": "/",
@@ -25,7 +24,7 @@ PAGES = {
     "operations": "/operations",
     "site_settings": "/site-settings",
 }
-WIDTHS, SCHEMES = (1440, 420), ("light", "dark")
+WIDTHS, SCHEMES = (1600, 420), ("light", "dark")
 HEIGHT, MAX_HEIGHT = 900, 2_400
 SETTLE_S = 2.5
 """Numbers count up, rows glide: a picture is taken when they rest."""
@@ -39,7 +38,7 @@ async def main(wanted: list[str]) -> None:
         uri = await asyncio.to_thread(server.start)
         try:
             async with running_dashboard(uri, Path(folder)) as dashboard, async_playwright() as playwright:
-                await fill(dashboard)
+                await fill(dashboard, Path(folder))
                 browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
                 for width in WIDTHS:
                     for scheme in SCHEMES:
@@ -53,17 +52,19 @@ async def _take(browser: Browser, dashboard: Dashboard, width: int, scheme: str,
         viewport={"width": width, "height": HEIGHT}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = await context.new_page()
+    ARTIFACTS.mkdir(exist_ok=True)
+    await page.goto(f"{dashboard.url}/login")
+    await page.screenshot(path=ARTIFACTS / f"page_sign_in_{scheme}_{width}.png")
     await sign_in(page, dashboard)
     for name in wanted:
         path = PAGES[name]
         await dashboard.commit()
-        await StatusBoard(dashboard.system).post([status(0, end_offset=5_235)])
+        await still_well(dashboard)
         await page.goto(f"{dashboard.url}{path}{'&' if '?' in path else '?'}site={SITE}")
         await asyncio.sleep(SETTLE_S)
         height = await page.evaluate("document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0")
         await page.set_viewport_size({"width": width, "height": min(max(HEIGHT, int(height)), MAX_HEIGHT)})
         await asyncio.sleep(0.5)
-        ARTIFACTS.mkdir(exist_ok=True)
         target = ARTIFACTS / f"page_{name}_{scheme}_{width}.png"
         await page.screenshot(path=target)
         await page.set_viewport_size({"width": width, "height": HEIGHT})

@@ -6,7 +6,8 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from dashboard.operations_grids import groups_grid, jobs_grid, ledger_grid, letters_grid, machine_grid, partitions_grid
+from dashboard.letters_grid import letters_grid
+from dashboard.operations_grids import figures, groups_grid, jobs_grid, ledger_grid, machine_grid, partitions_grid
 from pistats.clock import now_ms
 from pistats.consumer.groups import Groups
 from pistats.jobs.arguments import JobArguments
@@ -59,8 +60,11 @@ async def test_the_report_holds_every_part_and_marks_a_difference(database: Data
         assert report.events_per_s == {0: 7 / 60}
         assert [row["cells"][6] for row in ledger_grid(report)["rows"]] == [{"text": "1", "tone": "bad"}] * 2
         assert partitions_grid(report)["rows"][0]["cells"][2]["text"] == "7"
-        assert letters_grid(report, may_act=True)["rows"][0]["acts"][0]["value"] == "0:3"
-        assert letters_grid(report, may_act=False)["rows"][0]["acts"] is None
+        letters = report.letters
+        assert letters_grid(letters, None, may_act=True)["rows"][0]["acts"][0]["value"] == "0:3"
+        assert letters_grid(letters, None, may_act=False)["rows"][0]["acts"] is None
+        assert letters_grid(letters, letters.newest[0], may_act=True)["rows"][0]["more"]["text"] == r"\xff<script>"
+        assert [one["value"] for one in figures(report)[2:5]] == ["7", "1", "1"]
         archive = next(line for line in jobs_grid(report)["rows"] if line["cells"][0]["text"] == "archive")
         assert archive["cells"][2] == {"text": "failed", "tone": "bad"}
         assert archive["cells"][5]["text"] == "no disk"
