@@ -23,9 +23,8 @@ class Element:
     """One kind of element, registered once. `show` may be called for several places, each with a key of its own."""
 
     def __init__(self, name: str) -> None:
-        parts = {
-            kind: [(ASSETS / f"{part}.{kind}").read_text("utf-8") for part in ("base", name)] for kind in ("css", "js")
-        }
+        files = {"css": ("colours", "base", name), "js": ("base", name)}
+        parts = {kind: [(ASSETS / f"{part}.{kind}").read_text("utf-8") for part in files[kind]] for kind in files}
         self._draw: Any = st.components.v2.component(
             f"pistats.{name}",
             html=(ASSETS / f"{name}.html").read_text("utf-8"),

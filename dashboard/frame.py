@@ -14,6 +14,8 @@ STYLE = """
   [data-testid="stHeader"] { background: transparent; }
   .stVerticalBlock { gap: 0.9rem; }
   [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] style) { display: none; }
+  /* Readable in the dark, too, where the accent is light. */
+  [data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"] * { color: light-dark(#fff, #101116); }
   /* The state of the live page stands in this row, too. */
   @media (max-width: 640px) { .st-key-site_picker { max-width: calc(100vw - 245px); } }
 </style>

@@ -97,6 +97,7 @@ GLOSSARY: dict[str, Term] = {
     ),
     "country": Term("Country", "From the visitor's network address, which is truncated before anything is stored."),
     "device": Term("Device", "Desktop, mobile, tablet or TV, from the browser's user agent."),
+    "browser": Term("Browser", "The family of the browser, from its user agent."),
     "event": Term("Event", "Anything sent under a name of its own: a sign-up, a purchase, a play."),
     "feed": Term("Live feed", "The latest events as they are counted, newest first."),
 }

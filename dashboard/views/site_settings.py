@@ -9,6 +9,7 @@ from dashboard.services import services
 from pistats import format as fmt
 from pistats.clock import now_ms
 from pistats.sites import Site, SiteStore, WhichKey
+from pistats.visitors.retention import ever_seen
 
 NEW_KEYS = add_site.NEW_KEYS
 
@@ -34,7 +35,7 @@ def show() -> None:
         st.caption("How this site is measured, and who may look. Changes count within seconds.", width="content")
         if st.button("Add a site", icon=":material/add:", type="primary"):
             add_site.dialog()
-    left, right = st.columns(2, gap="medium")
+    left, right = st.columns(2, gap="small")
     with left:
         _snippet(site)
         _rules(site)
@@ -47,7 +48,7 @@ def _snippet(site: Site) -> None:
     with card("snippet", "Snippet", "Paste it into every page, before the closing head tag."):
         new = st.session_state.get(NEW_KEYS)
         key = new.write_key if new is not None and new.site == site.name and new.write_key else "WRITE_KEY"
-        st.code(f'<script defer src="{ingest_url()}/t.js" data-key="{key}"></script>', language="html", wrap_lines=True)
+        st.code(f'<script defer src="{ingest_url()}/t.js" data-key="{key}"></script>', language=None, wrap_lines=True)
         if key == "WRITE_KEY":
             st.caption("Write the site's write key in place of WRITE_KEY. It was shown when it was made.")
         _waiting(site.name)
@@ -57,6 +58,8 @@ def _waiting(site: str) -> None:
     """Turns by itself when the first event has come, and then looks no more."""
     if _last_event_time(site) is not None:
         return _received(site)
+    if services().run(ever_seen(services().shown.database, site)):
+        return problem("received_once", "Events have come, and none in the last days: is the tag still in its pages?")
 
     @st.fragment(run_every=LOOK_S)
     def looking() -> None:

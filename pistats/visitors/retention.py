@@ -11,6 +11,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from pistats.mongo.indexes import Database
 from pistats.visitors.calendar import Granularity, day_of, first_date, period_of
 from pistats.visitors.days import ActiveDays, Row
 
@@ -128,6 +129,11 @@ class RetentionCells:
     def _id(self, key: CellKey) -> dict[str, Any]:
         cohort = first_date(key.granularity, key.cohort).isoformat()
         return {"site": key.site, "granularity": key.granularity, "cohort": cohort, "partition": self._partition}
+
+
+async def ever_seen(group: Database, site: str) -> bool:
+    """Whether a visitor of the site was ever counted, however long ago."""
+    return await group["retention"].find_one({"_id.site": site}, {"_id": 1}) is not None
 
 
 def key_of(document_id: Mapping[str, Any]) -> CellKey:

@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 
 from pistats.share_links import ShareLinks
 from pistats.sites import SiteStore, hash_key
-from tests.browser.running_dashboard import Dashboard, event, screenshot, sign_in
+from tests.browser.running_dashboard import Dashboard, event, nameless, screenshot, sign_in
 from tests.browser.test_live_page import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -34,6 +34,7 @@ async def test_a_new_site_shows_its_keys_once_and_waits_for_its_first_event(dash
     assert site.name == "blog.example"
     await expect(page.locator(".st-key-card_snippet code").first).to_contain_text(write_key[0])
     await expect(page.get_by_text("Waiting for the first event")).to_be_visible()
+    assert await nameless(page) == []
     await screenshot(page, "site_settings_new")
 
     await dashboard.commit(event(site="blog.example"))

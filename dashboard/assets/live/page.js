@@ -31,6 +31,7 @@ class Page {
     write(this.root.querySelector('.waiting .site'), data.site)
     write(this.root.querySelector('.snippet code'), data.snippet)
     write(this.root.querySelector('.waiting .hint'), data.hint)
+    this.root.querySelector('.chart a').href = `/history?${new URLSearchParams({ site: data.site })}`
     if (this.address === data.socket) return
     this.address = data.socket
     this.connection?.close()
@@ -69,6 +70,7 @@ class Page {
     const empty = !snapshot.feed.length && !snapshot.visitors_30m && !snapshot.views_per_minute.some((minute) => minute.views)
     this.root.dataset.empty = empty
     this.root.querySelector('.waiting').hidden = !empty
+    this.root.toggleAttribute('data-quiet', !empty && !snapshot.visitors_30m)
   }
 
   showFeed(snapshot) {
@@ -89,6 +91,7 @@ class Page {
     const text = { live: `live · ${span(behind)} behind`, stale: `stale · ${span(behind)} behind`, connecting: 'connecting…', starting: 'no consumer yet', reconnecting: 'reconnecting…' }
     this.root.dataset.state = state
     write(this.root.querySelector('.status-text'), text[state])
+    write(this.root.querySelector('[role=status]'), text[state].split(' ·')[0]) // read aloud: what changes, not the seconds
     if (this.snapshot) document.title = `${number(this.snapshot.current_visitors_5m)} on ${this.data.site} · piStats`
   }
 

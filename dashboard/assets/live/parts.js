@@ -148,6 +148,7 @@ const PANELS = {
   channels: { name: (row) => row.channel, value: (row) => row.visitors, unknown: 'Not known' },
   countries: { name: (row) => country(row.country), value: (row) => row.visitors, unknown: 'Not known', code: (row) => (/^[A-Z]{2}$/.test(row.country ?? '') ? row.country : null) },
   devices: { name: (row) => row.device && capital(row.device), value: (row) => row.visitors, unknown: 'Not known' },
+  browsers: { name: (row) => row.browser, value: (row) => row.visitors, unknown: 'Not known' },
   events: { name: (row) => row.event, value: (row) => row.count, unknown: 'No name' },
   trending: { name: (row) => row.topic, value: (row) => row.count, unknown: 'No topic', isNew: (row) => row.new, more: (row) => (row.new ? '' : `${number(Math.round(row.expected * 10) / 10)} expected`) },
 }
