@@ -1,4 +1,4 @@
-"""What four weeks of a small news site leave behind: enough for every page to show something."""
+"""What twelve weeks of a small news site leave behind: enough for every page to show something."""
 
 import random
 from pathlib import Path
@@ -15,9 +15,11 @@ from tests.browser.running_dashboard import Dashboard
 from tests.warehouse_events import an_event
 
 SITE = "news.example"
-DAYS, DAY_MS, MINUTE_MS = 28, 86_400_000, 60_000
+DAYS, DAY_MS, MINUTE_MS = 83, 86_400_000, 60_000
 RECENT_MINUTES = 150
 """As far back as trending looks for what is usual."""
+BUSY_MINUTES = 40
+"""Since when more people come than on a usual day."""
 FIRST_RECENT = 1_000_000
 """Number of the first recent event: every event has one of its own."""
 
@@ -47,7 +49,7 @@ AGENTS = (("mobile", "Chrome", "Android"), ("mobile", "Safari", "iOS"), ("deskto
 
 
 def past(now: int) -> list[dict[str, Any]]:
-    """Visits of four weeks, the same every time: visitors come back less and less, some sign up, few buy."""
+    """Visits of twelve weeks, the same every time: visitors come back less and less, some sign up, few buy."""
     chance, events = random.Random(7), list[dict[str, Any]]()
 
     def visit(visitor: str, start: int, about: dict[str, Any]) -> None:
@@ -63,7 +65,7 @@ def past(now: int) -> list[dict[str, Any]]:
                 events.append(_past(len(events), visitor, time + 60_000, name="purchase", **own, **about))
 
     for day in range(DAYS, -1, -1):
-        for number in range(chance.randint(90, 140)):
+        for number in range(chance.randint(40, 70)):
             source, channel = chance.choice(SOURCES)
             device, browser, system = chance.choice(AGENTS)
             about = {"source": source, "channel": channel, "country": chance.choice(COUNTRIES), "language": "en"}
@@ -83,7 +85,7 @@ def recent(now: int) -> list[dict[str, Any]]:
     """Visits of the last hours, up to this minute, and a story that everybody reads since ten minutes ago."""
     chance, events = random.Random(3), list[dict[str, Any]]()
     for ago in range(RECENT_MINUTES, -1, -1):
-        for _ in range(chance.randint(3, 6) + (3 if ago < 10 else 0)):
+        for _ in range(1 if ago > BUSY_MINUTES else chance.randint(3, 6) + (3 if ago < 10 else 0)):
             time = now - ago * MINUTE_MS - chance.randint(0, MINUTE_MS)
             source, channel = chance.choice(SOURCES)
             device, browser, system = chance.choice(AGENTS)
@@ -92,9 +94,8 @@ def recent(now: int) -> list[dict[str, Any]]:
             visitor, arrival = f"{chance.getrandbits(64):016x}", {"source": source, "channel": channel}
             for _ in range(chance.choice((1, 1, 2, 3, 4))):
                 path, title = _read(chance, ago)
-                events.append(
-                    _past(FIRST_RECENT + len(events), visitor, time, path=path, title=title, **about, **arrival)
-                )
+                page = {"path": path, "title": title, "properties": {"topic": TOPICS.get(path, "politics")}}
+                events.append(_past(FIRST_RECENT + len(events), visitor, time, **page, **about, **arrival))
                 if chance.random() < 0.09:
                     own = {"name": chance.choice(("signup", "share", "share", "comment")), "path": path}
                     events.append(_past(FIRST_RECENT + len(events), visitor, time + 4_000, **own, **about))

@@ -1,11 +1,16 @@
-"""Every page, light and dark, wide and narrow, into `artifacts/`: `make screenshots`. For people to look at."""
+"""Every page, light and dark, wide and narrow, into `artifacts/`: `make screenshots`. For people to look at.
+
+`python -m tests.browser.screenshots --readme` takes the pictures of the README again, into `docs/images`.
+"""
 
 import asyncio
 import shutil
 import sys
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
 from playwright.async_api import Browser, async_playwright
 
 from pistats.mongo.server import MongodServer
@@ -25,6 +30,8 @@ PAGES = {
     "site_settings": "/site-settings",
 }
 WIDTHS, SCHEMES = (1600, 420), ("light", "dark")
+README = {"live": (1280, 1040), "history": (1440, 1120), "retention": (1440, 800)}
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 HEIGHT, MAX_HEIGHT = 900, 2_400
 SETTLE_S = 2.5
 """Numbers count up, rows glide: a picture is taken when they rest."""
@@ -40,6 +47,8 @@ async def main(wanted: list[str]) -> None:
             async with running_dashboard(uri, Path(folder)) as dashboard, async_playwright() as playwright:
                 await fill(dashboard, Path(folder))
                 browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+                if wanted == ["--readme"]:
+                    return await _take_readme(browser, dashboard)
                 for width in WIDTHS:
                     for scheme in SCHEMES:
                         await _take(browser, dashboard, width, scheme, wanted or list(PAGES))
@@ -70,6 +79,19 @@ async def _take(browser: Browser, dashboard: Dashboard, width: int, scheme: str,
         await page.set_viewport_size({"width": width, "height": HEIGHT})
         print(target, flush=True)
     await context.close()
+
+
+async def _take_readme(browser: Browser, dashboard: Dashboard) -> None:
+    page = await browser.new_page(color_scheme="light")
+    await sign_in(page, dashboard)
+    for name, (width, height) in README.items():
+        await still_well(dashboard)
+        await page.set_viewport_size({"width": width, "height": height})
+        await page.goto(f"{dashboard.url}{PAGES[name]}?site={SITE}")
+        await asyncio.sleep(SETTLE_S)
+        picture = Image.open(BytesIO(await page.screenshot()))
+        picture.convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
+        print(IMAGES / f"{name}.png", flush=True)
 
 
 if __name__ == "__main__":
