@@ -11,7 +11,7 @@ from pistats.visitors.calendar import LocalDays
 from pistats.visitors.retention import RetentionCells
 from pistats.visitors.visitors import Visitors
 from tests.browser.demo_system import quiet_system, with_offsets
-from tests.browser.running_dashboard import Dashboard
+from tests.browser.running_dashboard import Dashboard, event
 from tests.warehouse_events import an_event
 
 SITE = "news.example"
@@ -65,7 +65,7 @@ def past(now: int) -> list[dict[str, Any]]:
                 events.append(_past(len(events), visitor, time + 60_000, name="purchase", **own, **about))
 
     for day in range(DAYS, -1, -1):
-        for number in range(chance.randint(40, 70)):
+        for number in range(chance.randint(55, 85)):
             source, channel = chance.choice(SOURCES)
             device, browser, system = chance.choice(AGENTS)
             about = {"source": source, "channel": channel, "country": chance.choice(COUNTRIES), "language": "en"}
@@ -85,7 +85,7 @@ def recent(now: int) -> list[dict[str, Any]]:
     """Visits of the last hours, up to this minute, and a story that everybody reads since ten minutes ago."""
     chance, events = random.Random(3), list[dict[str, Any]]()
     for ago in range(RECENT_MINUTES, -1, -1):
-        for _ in range(1 if ago > BUSY_MINUTES else chance.randint(3, 6) + (3 if ago < 10 else 0)):
+        for _ in range(1 if ago > BUSY_MINUTES else chance.randint(2, 5) + (3 if ago < 10 else 0)):
             time = now - ago * MINUTE_MS - chance.randint(0, MINUTE_MS)
             source, channel = chance.choice(SOURCES)
             device, browser, system = chance.choice(AGENTS)
@@ -101,6 +101,19 @@ def recent(now: int) -> list[dict[str, Any]]:
                     events.append(_past(FIRST_RECENT + len(events), visitor, time + 4_000, **own, **about))
                 time, arrival = time + chance.randint(9_000, 80_000), {}
     return [one for one in events if one["event_time"] <= now]
+
+
+def just_now() -> list[dict[str, Any]]:
+    """A few more views of the last seconds, for the live numbers alone."""
+    pages = (NEWS, PAGES[0], NEWS, PAGES[2], PAGES[4], NEWS)
+    seen = zip(pages, SOURCES, COUNTRIES[1:], (*AGENTS, *AGENTS), strict=False)
+    return [
+        event(
+            **{"path": path, "title": title, "source": source, "channel": channel, "country": country},
+            **{"device": device, "browser": browser, "os": system, "event_time": now_ms() - 4_000 * number},
+        )
+        for number, ((path, title), (source, channel), country, (device, browser, system)) in enumerate(seen)
+    ]
 
 
 def _read(chance: random.Random, ago: int) -> tuple[str, str]:

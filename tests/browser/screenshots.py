@@ -11,12 +11,12 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from pistats.mongo.server import MongodServer
 from pistats.settings import MongoSettings
 from tests.browser.conftest import ARGS
-from tests.browser.demo_data import SITE, fill
+from tests.browser.demo_data import SITE, fill, just_now
 from tests.browser.demo_system import still_well
 from tests.browser.running_dashboard import ARTIFACTS, Dashboard, running_dashboard, sign_in
 
@@ -84,10 +84,13 @@ async def _take(browser: Browser, dashboard: Dashboard, width: int, scheme: str,
 async def _take_readme(browser: Browser, dashboard: Dashboard) -> None:
     page = await browser.new_page(color_scheme="light")
     await sign_in(page, dashboard)
+    await dashboard.commit(*reversed(just_now()))
     for name, (width, height) in README.items():
         await still_well(dashboard)
         await page.set_viewport_size({"width": width, "height": height})
         await page.goto(f"{dashboard.url}{PAGES[name]}?site={SITE}")
+        await asyncio.sleep(SETTLE_S)
+        await expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=20_000)
         await asyncio.sleep(SETTLE_S)
         picture = Image.open(BytesIO(await page.screenshot()))
         picture.convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
