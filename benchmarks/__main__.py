@@ -9,11 +9,11 @@
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -21,18 +21,19 @@ from rich.table import Table
 from benchmarks import end_to_end, freshness, idle, replay, single_events
 from benchmarks.figures import RESULTS, Result, save
 from benchmarks.machine import commit, machine
+from benchmarks.part import measure_apart
 from benchmarks.running_system import attached, running_system
 
-PARTS: dict[str, list[str]] = {
-    "stream": ["--records", "500000", "--window", "2000000"],
-    "enrich": [],
-    "ingest": [],
-    "consumer": [],
-    "warehouse_queries": [],
-    "archive": ["--events", "2000000"],
-    "backfill": [],
+PARTS: dict[str, dict[str, Any]] = {
+    "stream": {"records": 500_000, "window": 2_000_000},
+    "enrich": {},
+    "ingest": {},
+    "consumer": {},
+    "warehouse_queries": {},
+    "archive": {},
+    "backfill": {},
 }
-"""Measured in a process of their own, with these arguments."""
+"""Measured in a process of their own, with these arguments of their `measure`."""
 WHOLE: dict[str, Callable[..., Result]] = {
     "idle": idle.measure,
     "single_events": single_events.measure,
@@ -67,10 +68,10 @@ def main() -> int:
     for result in _results(names, chosen.quick, chosen.directory, chosen.data):
         path = save(result, context, chosen.results)
         console.print(_table(result))
-        for line in [*result.details.get("printed", ()), *result.details.get("processes", ())]:
+        for line in result.details.get("processes", ()):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         console.print(f"→ {path}\n")
-        failed = failed or any(figure.verdict.startswith("MISSED") for figure in result.figures)
+        failed = failed or result.misses
     return 1 if failed else 0
 
 
@@ -78,19 +79,12 @@ def _results(names: Sequence[str], quick: bool, directory: Path | None, data: Pa
     """Each result as soon as it is there: first the parts, then the whole system, which is started once."""
     for name in PARTS:
         if name in names:
-            yield _part(name)
+            yield measure_apart(name, PARTS[name])
     if any(name in names for name in WHOLE):
         with nullcontext(attached(data)) if data else running_system(directory) as system:
             for name, measure in WHOLE.items():
                 if name in names:
                     yield measure(system, quick=quick)
-
-
-def _part(name: str) -> Result:
-    """Runs one in a process of its own; what it prints is the result."""
-    command = [sys.executable, "-m", f"benchmarks.{name}", *PARTS[name]]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return Result(name, details={"printed": done.stdout.splitlines()})
 
 
 def _table(result: Result) -> Table:

@@ -1,88 +1,63 @@
-"""A day's events from the outbox into the warehouse: archive, compaction, bytes an event, what many files cost.
+"""A day from the outbox into the warehouse: archive, rollup of its hours and itself, compaction; what many files cost.
 
-    .venv/bin/python -m benchmarks.archive                        # a million events
-    .venv/bin/python -m benchmarks.archive --events 10000000      # the seed's day
+    .venv/bin/python -m benchmarks.archive                        # the seed's day of 10 million events
+    .venv/bin/python -m benchmarks.archive --events 1000000
 
 The chunks are those that consumers commit at 500 events/s: 250 simulated events of a news site each, 128-bit ids.
-mongod, transactions and fsync are real. "CPU" is this process's.
+mongod, transactions and fsync are real. The rollup's units are counted by two processes, whose start counts, too.
+Processor time and memory are without mongod's.
 """
 
-import argparse
 import asyncio
+import multiprocessing
 import secrets
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import duckdb
 import orjson
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 from bson import Binary
 from xxhash import xxh3_64_hexdigest
 
+from benchmarks.cost import Cost, measured
+from benchmarks.figures import Figures, Result, Target
+from benchmarks.part import arguments, run
 from pistats.enrich import EnrichContext, enrich_batch, enriched_only
 from pistats.mongo.client import connect
 from pistats.mongo.indexes import Database, ensure_group_indexes, ensure_system_indexes
 from pistats.mongo.server import MongodServer
 from pistats.settings import MongoSettings, WarehouseSettings
 from pistats.simulate.traffic import Traffic
+from pistats.sites import Site
 from pistats.warehouse.archive import Archive
 from pistats.warehouse.chunk import encode_chunk, events_to_batch
 from pistats.warehouse.compact import Compaction
+from pistats.warehouse.periods import days_of
+from pistats.warehouse.rollup import Rollups, count_unit
+from pistats.warehouse.rollup_files import RollupStore
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.storage import Storage
 from pistats.warehouse.writer import DAY_MS, FileWriter
 
 SITE = "news.example"
 CHUNK_EVENTS = 250
+DAY_EVENTS = 10_000_000
 SAMPLE_EVENTS = 400_000
-"""Enriched for real; a longer day repeats them with new ids, as other visitors, at other times."""
-RATE = 115
-"""Events a second of the seed's day of 10 million."""
+"""Enriched for real; a longer day repeats them with new ids, as other visitors, in other hours."""
+SAMPLE_MS = DAY_MS * SAMPLE_EVENTS // DAY_EVENTS
+RATE = DAY_EVENTS / 86_400
+"""Events a second of the seed's day."""
+PROCESSES = 2
+SUNDAY = 6
+NIGHT_MS = 2 * 3_600_000
 MANY_FILES = 400
-
-
-@dataclass(slots=True)
-class Cost:
-    """Of one step."""
-
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    peak_bytes: int = 0
-
-
-@contextmanager
-def measured() -> Iterator[Cost]:
-    """Wall, processor time and the highest memory of this process beyond what it had before."""
-    process, cost, ended = psutil.Process(), Cost(), threading.Event()
-    before = process.memory_info().rss
-
-    def watch() -> None:
-        while not ended.wait(0.01):
-            cost.peak_bytes = max(cost.peak_bytes, process.memory_info().rss - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    wall, cpu = time.perf_counter(), time.process_time()
-    try:
-        yield cost
-    finally:
-        cost.wall_s, cost.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
-        ended.set()
-        watcher.join()
-
-
-def line(name: str, value: float, unit: str) -> None:
-    print(f"{name:<44}{value:>14,.2f} {unit}", flush=True)
 
 
 def sample(count: int, start_ms: int) -> pa.Table:
@@ -106,7 +81,7 @@ def sample(count: int, start_ms: int) -> pa.Table:
 
 
 def repeated(events: pa.Table, number: int) -> pa.Table:
-    """The same day's traffic by other visitors, a little later; the first time as it is."""
+    """The same traffic by other visitors, right behind it; the first time as it is."""
     if number == 0:
         return events
     count = events.num_rows
@@ -116,7 +91,7 @@ def repeated(events: pa.Table, number: int) -> pa.Table:
     columns["session_id"] = pc.replace_substring_regex(columns["session_id"], "^.{4}", f"{number:04x}")
     columns["offset"] = pc.add(columns["offset"], number * count)
     for name in ("time", "sent_at", "received_time", "event_time"):
-        columns[name] = pc.add(columns[name], 137 * number)
+        columns[name] = pc.add(columns[name], SAMPLE_MS * number)
     return pa.table(columns, schema=events.schema)
 
 
@@ -163,36 +138,67 @@ async def count_events(source: EventSource, threads: int = 2) -> tuple[int, floa
     return round(count), listed - began, time.perf_counter() - listed
 
 
-async def bench(group: Database, system: Database, folder: Path, events: int) -> None:
-    start_ms = (int(time.time() * 1000) // DAY_MS - 5) * DAY_MS
+async def bench(group: Database, system: Database, folder: Path, events: int, figures: Figures) -> None:
+    """The way of a day."""
+    day = a_day()
+    start_ms = days_of(day) * DAY_MS
     chunk_bytes = await fill_outbox(group, events, start_ms)
-    line("chunks, of 250 events", chunk_bytes / events, "bytes an event")
+    figures.add(f"chunks, of {CHUNK_EVENTS} events", chunk_bytes / events, "bytes an event")
     root = str(folder / "warehouse")
     storage = Storage(root)
     writer = FileWriter(storage, "live", "benchmark")
     unit_events = WarehouseSettings().archive_unit_events
-    with measured() as cost:
+    with measured() as archive:
         done = await Archive(group, system, storage, writer, unit_events=unit_events).run()
-    line("archive", done.events / cost.wall_s, "events/s")
-    line("archive, CPU", cost.cpu_s / done.events * 1e6, "µs an event")
-    line("archive, memory", cost.peak_bytes / 1e6, "MB beyond the process's own")
-    line("archive, files", done.files, "files")
-    line("archive, on disk", done.bytes / done.events, "bytes an event")
-    with measured() as cost:
+    assert done.events == events
+    show(figures, f"archive of {events:,} events", archive, events)
+    figures.add("archive: files", done.files, "files")
+    figures.add("archive: on disk", done.bytes / events, "bytes an event", Target("<=", 45))
+    with measured() as rollup:
+        await roll_up(group, EventSource(group, system, root), storage, day)
+    show(figures, "rollup of the day and its hours", rollup, events)
+    target = Target("<=", 60) if events >= DAY_EVENTS else None
+    figures.add("archive and rollup", archive.wall_s + rollup.wall_s, "s", target)
+    with measured() as compaction:
         compacted = await Compaction(group, system, storage, writer).run()
-    if compacted.rewrites:
-        line("compaction", events / cost.wall_s, "events/s")
-        line("compaction, CPU", cost.cpu_s / events * 1e6, "µs an event")
-        line("compaction, memory", cost.peak_bytes / 1e6, "MB beyond the process's own")
-        line("compaction, files", compacted.files_after, "files")
-        line("compaction, on disk", compacted.bytes_after / events, "bytes an event")
+    show(figures, "compaction", compaction, events)
+    figures.add("compaction: files", compacted.files_after, "files")
+    figures.add("compaction: on disk", compacted.bytes_after / events, "bytes an event", Target("<=", 45))
     count, _, read = await count_events(EventSource(group, system, root))
-    line(f"read {count:,} events, few files", read, "s")
+    assert count == events
+    figures.add("read a column of all of it", read, "s")
 
 
-async def bench_many_files(group: Database, system: Database, folder: Path) -> None:
+def show(figures: Figures, name: str, cost: Cost, events: int) -> None:
+    figures.add(name, cost.wall_s, "s")
+    figures.add("  events by the clock", events / cost.wall_s, "events/s")
+    figures.add("  processor", cost.cpu_s / events * 1e6, "µs an event")
+    figures.add("  memory beyond the process's own", cost.peak_mb, "MB")
+
+
+def a_day() -> date:
+    """A day that is over, so that its files are compacted as closed, and is not the last one of a week or a month."""
+    day = datetime.now(UTC).date() - timedelta(days=5)
+    while day.weekday() == SUNDAY or (day + timedelta(days=1)).day == 1:
+        day -= timedelta(days=1)
+    return day
+
+
+async def roll_up(group: Database, source: EventSource, storage: Storage, day: date) -> None:
+    """As the job does it in the night after the day: week and month are not over yet."""
+    that_night = (days_of(day) + 1) * DAY_MS + NIGHT_MS
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        rollups = Rollups(
+            RollupStore(group), source, storage, "live", "benchmark",
+            clock=lambda: that_night, count=lambda units: list(pool.map(count_unit, units)),
+        )  # fmt: skip
+        site = Site(SITE, "UTC", "", "", (), True, 0)
+        assert await rollups.run(site, [day]) == 1
+
+
+async def bench_many_files(group: Database, system: Database, folder: Path, figures: Figures) -> None:
     """What 400 small files cost a reader: a day and a half of five-minute archives before compaction."""
-    await fill_outbox(group, MANY_FILES * 1_000, (int(time.time() * 1000) // DAY_MS - 5) * DAY_MS)
+    await fill_outbox(group, MANY_FILES * 1_000, days_of(a_day()) * DAY_MS)
     root = str(folder / "many")
     storage = Storage(root)
     archive = Archive(group, system, storage, FileWriter(storage, "live", "many"), unit_events=1_000)
@@ -200,14 +206,20 @@ async def bench_many_files(group: Database, system: Database, folder: Path) -> N
     source = EventSource(group, system, root)
     for turn in ("first", "again"):
         count, listed, read = await count_events(source)
-        line(f"{MANY_FILES} files, {count:,} events: list, {turn}", listed * 1000, "ms")
-        line(f"{MANY_FILES} files: open and read a column, {turn}", read * 1000, "ms")
+        figures.add(f"{MANY_FILES} files, {count:,} events: list, {turn}", listed * 1000, "ms")
+        figures.add(f"{MANY_FILES} files: open and read a column, {turn}", read * 1000, "ms")
     await Compaction(group, system, storage, FileWriter(storage, "live", "many")).run()
     _, _, read = await count_events(source)
-    line("the same after compaction: read", read * 1000, "ms")
+    figures.add("the same after compaction: read", read * 1000, "ms")
 
 
-async def main(events: int) -> None:
+def measure(events: int = DAY_EVENTS) -> Result:
+    """All figures."""
+    return asyncio.run(_measure(events))
+
+
+async def _measure(events: int) -> Result:
+    figures = Figures("archive")
     with tempfile.TemporaryDirectory() as folder:
         server = MongodServer(Path(folder) / "mongod", MongoSettings())
         server.start()
@@ -216,14 +228,20 @@ async def main(events: int) -> None:
             await ensure_system_indexes(client["system"])
             for name in ("day", "many"):
                 await ensure_group_indexes(client[name], 3_600)
-            await bench(client["day"], client["system"], Path(folder), events)
-            await bench_many_files(client["many"], client["system"], Path(folder))
+            await bench(client["day"], client["system"], Path(folder), events, figures)
+            await bench_many_files(client["many"], client["system"], Path(folder), figures)
         finally:
             await client.close()
             server.stop()
+    return figures.result()
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--events", type=int, default=DAY_EVENTS)
+    chosen = parser.parse_args()
+    run(lambda: measure(chosen.events), keep=chosen.save)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    asyncio.run(main(parser.parse_args().events))
+    main()

@@ -7,7 +7,6 @@ The log is in memory, enrichment, buckets, mongod and transactions are real. "Of
 what else the machine does matters little; "of wall" includes the waits for mongod, which shares the cores.
 """
 
-import argparse
 import asyncio
 import cProfile
 import pstats
@@ -24,6 +23,8 @@ import bson
 import numpy as np
 import orjson
 
+from benchmarks.figures import Figures, Result, Target
+from benchmarks.part import arguments, run
 from pistats.clock import now_ms
 from pistats.consumer.chunks import chunk_documents
 from pistats.consumer.commit import Committer, Flush
@@ -49,6 +50,8 @@ from pistats.visitors.visitors import Visitors
 
 FRAME_EVENTS = 250
 """What a group commit holds under load: a few requests of 50 events."""
+STEP_EVENTS = 1_000
+"""Of a flush, where single steps are measured."""
 
 
 class MemoryLog:
@@ -95,7 +98,7 @@ def stored_events(count: int, rate: float, seed: int) -> list[bytes]:
     return payloads
 
 
-async def whole(database: Database, log: MemoryLog, consumers: ConsumerSettings) -> None:
+async def whole(database: Database, log: MemoryLog, consumers: ConsumerSettings, figures: Figures) -> None:
     """The real loop, from the first record to the last."""
     await ensure_group_indexes(database, 86_400)
     await LeaseStore(database, 30).declare(0)
@@ -117,30 +120,31 @@ async def whole(database: Database, log: MemoryLog, consumers: ConsumerSettings)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     consumer.stop()
     await task
-    commits = consumer.status.commits
-    print(f"one consumer, {log.end:,} events, {commits} commits of up to {consumers.max_batch_events:,}")
-    print(f"  {log.end / cpu:>10,.0f} events/s of CPU   {log.end / wall:>10,.0f} events/s of wall")
+    name = f"{log.end:,} events, flushes of {consumers.max_batch_events:,}"
+    figures.add(name, log.end / cpu, "events/s of processor time", Target(">=", 8_000))
+    figures.add(f"{name}: by the clock", log.end / wall, "events/s")
     assert consumer.status.failures == 0, consumer.status.last_error
 
 
 class Stopwatch:
-    """Microseconds of CPU per event, step by step."""
+    """Microseconds of processor time per event, step by step."""
 
-    def __init__(self, events: int) -> None:
+    def __init__(self, events: int, figures: Figures) -> None:
         self._events = events
+        self._figures = figures
         self._last = time.process_time()
 
-    def lap(self, name: str, events: int | None = None) -> None:
+    def lap(self, name: str) -> None:
         now = time.process_time()
-        print(f"  {name:<28}{1e6 * (now - self._last) / (events or self._events):8.2f} µs an event")
+        self._figures.add(name, 1e6 * (now - self._last) / self._events, "µs an event")
         self._last = time.process_time()
 
 
-async def steps(database: Database, log: MemoryLog, flush_events: int) -> None:
+async def steps(database: Database, log: MemoryLog, flush_events: int, figures: Figures) -> None:
     """The same work, one step at a time over all events, so that each has its own figure."""
     context = EnrichContext.standard()
     reader = PartitionReader(log.fetch, 0, 0, max_events=log.end, flush_interval_s=0)
-    watch = Stopwatch(log.end)
+    watch = Stopwatch(log.end, figures)
     records = await reader.next()
     assert records is not None
     watch.lap("decode frames")
@@ -151,7 +155,7 @@ async def steps(database: Database, log: MemoryLog, flush_events: int) -> None:
         for event in events:
             step(event, context)
         watch.lap(f"enrich: {name}")
-    await commits(database, log, projected(events, flush_events))
+    await commits(database, log, projected(events, flush_events, figures), figures)
 
 
 class Laps:
@@ -166,12 +170,14 @@ class Laps:
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
         self._last = time.process_time()
 
-    def show(self, events: int) -> None:
+    def show(self, events: int, figures: Figures) -> None:
         for name, seconds in self.seconds.items():
-            print(f"  {name:<28}{1e6 * seconds / events:8.2f} µs an event")
+            figures.add(name, 1e6 * seconds / events, "µs an event")
 
 
-def projected(events: Sequence[EnrichedEvent], flush_events: int) -> list[dict[str, list[dict[str, Any]]]]:
+def projected(
+    events: Sequence[EnrichedEvent], flush_events: int, figures: Figures
+) -> list[dict[str, list[dict[str, Any]]]]:
     """What each flush writes, by collection, and what it costs to find that out."""
     zone = LocalDays(ZoneInfo("Asia/Kolkata"))
     visitors, cells = Visitors(0, lambda _: zone, keep=20_000), RetentionCells(0)
@@ -202,11 +208,13 @@ def projected(events: Sequence[EnrichedEvent], flush_events: int) -> list[dict[s
         for view in (visitors, cells, buckets, feed):
             view.committed()
         laps.lap("forget what is old")
-    laps.show(len(events))
+    laps.show(len(events), figures)
     return flushes
 
 
-async def commits(database: Database, log: MemoryLog, flushes: Sequence[dict[str, list[dict[str, Any]]]]) -> None:
+async def commits(
+    database: Database, log: MemoryLog, flushes: Sequence[dict[str, list[dict[str, Any]]]], figures: Figures
+) -> None:
     """The transactions alone: of everything, then of everything but the visitors."""
     await ensure_group_indexes(database, 86_400)
     leases = LeaseStore(database, 600)
@@ -229,14 +237,21 @@ async def commits(database: Database, log: MemoryLog, flushes: Sequence[dict[str
         await committer.close()
         walls.sort()
         name = f"commit, without {left_out}" if left_out else "commit"
-        print(f"  {name:<28}{1e6 * cpu / log.end:8.2f} µs an event", end="")
-        print(f"   {1e3 * walls[len(walls) // 2]:.1f} ms median, {1e3 * walls[-1]:.1f} ms at most, of one")
-    sizes = {name: sum(map(len, map(bson.encode, found))) // len(found) for name, found in flushes[-1].items() if found}
-    print(f"  bytes of a document: {sizes}; documents of a flush: { {n: len(f) for n, f in flushes[-1].items()} }")
+        figures.add(name, 1e6 * cpu / log.end, "µs an event")
+        figures.add(f"{name}: median of one", 1e3 * walls[len(walls) // 2], "ms")
+        figures.add(f"{name}: longest", 1e3 * walls[-1], "ms")
+    for name, found in flushes[-1].items():
+        figures.add(f"{name} of a flush", len(found), "documents")
+        figures.add(f"{name}: one", sum(len(bson.encode(one)) for one in found) / max(1, len(found)), "bytes")
 
 
-async def measure(events: int, rate: float, seed: int, profile: bool) -> None:
-    log = MemoryLog(stored_events(events, rate, seed))
+def measure(events: int = 60_000, rate: float = 1_000, seed: int = 1, profile: bool = False) -> Result:
+    """All figures; with `profile` those of the profiled loop, which mean little."""
+    return asyncio.run(_measure(events, rate, seed, profile))
+
+
+async def _measure(events: int, rate: float, seed: int, profile: bool) -> Result:
+    log, figures = MemoryLog(stored_events(events, rate, seed)), Figures("consumer")
     with tempfile.TemporaryDirectory() as directory:
         server = MongodServer(Path(directory), MongoSettings(cache_mb=256))
         uri = await asyncio.to_thread(server.start)
@@ -245,27 +260,27 @@ async def measure(events: int, rate: float, seed: int, profile: bool) -> None:
                 if profile:
                     profiler = cProfile.Profile()
                     profiler.enable()
-                    await whole(client["profiled"], log, ConsumerSettings())
+                    await whole(client["profiled"], log, ConsumerSettings(), figures)
                     profiler.disable()
                     pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
-                    return
+                    return figures.result()
                 for flush_events in (5_000, 500):
-                    await whole(client[f"whole_{flush_events}"], log, ConsumerSettings(max_batch_events=flush_events))
-                print("step by step, flushes of 1,000 events:")
-                await steps(client["steps"], log, 1_000)
+                    consumers = ConsumerSettings(max_batch_events=flush_events)
+                    await whole(client[f"whole_{flush_events}"], log, consumers, figures)
+                await steps(client["steps"], log, STEP_EVENTS, figures)
         finally:
             await asyncio.to_thread(server.stop)
+    return figures.result()
 
 
 def main() -> None:
-    """Parse the arguments and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--rate", type=float, default=1_000, help="events per second of event time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--profile", action="store_true", help="cProfile of the whole loop instead of figures")
-    arguments = parser.parse_args()
-    asyncio.run(measure(arguments.events, arguments.rate, arguments.seed, arguments.profile))
+    chosen = parser.parse_args()
+    run(lambda: measure(chosen.events, chosen.rate, chosen.seed, chosen.profile), keep=chosen.save)
 
 
 if __name__ == "__main__":

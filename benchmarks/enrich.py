@@ -7,7 +7,6 @@ Seconds are seconds of CPU of this process, best of several rounds, with warm ca
 """
 
 import random
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +15,8 @@ import bson
 import orjson
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
+from benchmarks.figures import Figures, Result
+from benchmarks.part import arguments, run
 from pistats.enrich import STEPS, EnrichContext, EnrichedEvent, enrich_batch, enriched_only
 from pistats.enrich.event import open_event
 from pistats.enrich.page import page_of
@@ -80,26 +81,22 @@ def cost_us(run: Callable[[], object], items: int, rounds: int = ROUNDS) -> floa
     return best / items * 1e6
 
 
-def line(name: str, value: float, unit: str = "µs an event") -> None:
-    print(f"{name:<28}{value:>9.2f} {unit}")
-
-
-def bench_enrich(records: Sequence[bytes], context: EnrichContext) -> list[EnrichedEvent]:
+def bench_enrich(records: Sequence[bytes], context: EnrichContext, figures: Figures) -> list[EnrichedEvent]:
     offsets = range(len(records))
     events = enriched_only(enrich_batch(records, 0, offsets, context))
-    line("decode", cost_us(lambda: [open_event(record, 0, 0) for record in records], EVENTS))
+    figures.add("decode", cost_us(lambda: [open_event(record, 0, 0) for record in records], EVENTS), "µs an event")
     for name, step in STEPS:
 
         def run(step: Callable[..., None] = step) -> None:
             for event in events:
                 step(event, context)
 
-        line(name, cost_us(run, EVENTS))
-    line("enrich, all steps", cost_us(lambda: enrich_batch(records, 0, offsets, context), EVENTS))
+        figures.add(name, cost_us(run, EVENTS), "µs an event")
+    figures.add("enrich, all steps", cost_us(lambda: enrich_batch(records, 0, offsets, context), EVENTS), "µs an event")
     return enriched_only(enrich_batch(records, 0, offsets, context))
 
 
-def bench_cold(events: Sequence[EnrichedEvent], context: EnrichContext) -> None:
+def bench_cold(events: Sequence[EnrichedEvent], context: EnrichContext, figures: Figures) -> None:
     agents = sorted({event["user_agent"] for event in events})
     addresses = sorted({event["ip"] for event in events})
     urls = sorted({event["url"] for event in events})
@@ -112,10 +109,10 @@ def bench_cold(events: Sequence[EnrichedEvent], context: EnrichContext) -> None:
 
         return run
 
-    line("cold bot", cost_us(each(context.bots.name_of, agents), len(agents)), "µs a user agent")
-    line("cold browser", cost_us(each(browser_of, agents), len(agents)), "µs a user agent")
-    line("cold place", cost_us(each(context.geo.place_of, addresses), len(addresses)), "µs an address")
-    line("cold page", cost_us(each(page_of, urls), len(urls)), "µs a URL")
+    figures.add("cold bot", cost_us(each(context.bots.name_of, agents), len(agents)), "µs a user agent")
+    figures.add("cold browser", cost_us(each(browser_of, agents), len(agents)), "µs a user agent")
+    figures.add("cold place", cost_us(each(context.geo.place_of, addresses), len(addresses)), "µs an address")
+    figures.add("cold page", cost_us(each(page_of, urls), len(urls)), "µs a URL")
 
 
 def flush(buckets: LiveBuckets, feed: LiveFeed, events: Sequence[EnrichedEvent]) -> list[tuple[str, dict[str, Any]]]:
@@ -130,9 +127,11 @@ def flush(buckets: LiveBuckets, feed: LiveFeed, events: Sequence[EnrichedEvent])
     return documents
 
 
-def bench_fold(events: Sequence[EnrichedEvent]) -> None:
-    line("fold", cost_us(lambda: LiveBuckets(0).fold(events), EVENTS))
-    line("fold, one busy minute", cost_us(lambda: LiveBuckets(0).fold(_in_one_minute(events)), EVENTS))
+def bench_fold(events: Sequence[EnrichedEvent], figures: Figures) -> None:
+    figures.add("fold", cost_us(lambda: LiveBuckets(0).fold(events), EVENTS), "µs an event")
+    figures.add(
+        "fold, one busy minute", cost_us(lambda: LiveBuckets(0).fold(_in_one_minute(events)), EVENTS), "µs an event"
+    )
 
     def flushes(size: int) -> Callable[[], object]:
         def run() -> None:
@@ -143,13 +142,13 @@ def bench_fold(events: Sequence[EnrichedEvent]) -> None:
 
         return run
 
-    line("fold, feed, BSON per 250", cost_us(flushes(250), EVENTS, 2))
-    line("fold, feed, BSON per 2,500", cost_us(flushes(2_500), EVENTS, 2))
+    figures.add("fold, feed, BSON per 250", cost_us(flushes(250), EVENTS, 2), "µs an event")
+    figures.add("fold, feed, BSON per 2,500", cost_us(flushes(2_500), EVENTS, 2), "µs an event")
     busy = LiveBuckets(0)
     busy.fold(_in_one_minute(events))
     (document,) = busy.documents()
-    line("busy minute's document", len(bson.encode(document)) / 1000, "kB")
-    line("  writing it", cost_us(busy_documents(busy, document), 1), "µs a document")
+    figures.add("busy minute's document", len(bson.encode(document)) / 1000, "kB")
+    figures.add("  writing it", cost_us(busy_documents(busy, document), 1), "µs a document")
 
 
 def busy_documents(buckets: LiveBuckets, document: dict[str, Any]) -> Callable[[], object]:
@@ -165,7 +164,7 @@ def _in_one_minute(events: Sequence[EnrichedEvent]) -> list[EnrichedEvent]:
     ]
 
 
-def bench_view(context: EnrichContext) -> None:
+def bench_view(context: EnrichContext, figures: Figures) -> None:
     """30 minutes of 4 partitions at 44 events/s; then a changed document and a snapshot, five times a second."""
     view = LiveView()
     newest: list[dict[str, Any]] = []
@@ -182,33 +181,35 @@ def bench_view(context: EnrichContext) -> None:
         for document in documents:
             view.apply("minutes", document)
 
-    line("view: apply", cost_us(load, len(documents), 1), "µs a document")
-    line("view: first snapshot", cost_us(lambda: view.snapshot("news", NOW), 1, 1) / 1000, "ms")
+    figures.add("view: apply", cost_us(load, len(documents), 1), "µs a document")
+    figures.add("view: first snapshot", cost_us(lambda: view.snapshot("news", NOW), 1, 1) / 1000, "ms")
 
     def step() -> None:
         for document in newest:
             view.apply("minutes", document)
         view.snapshot("news", NOW)
 
-    line("view: 4 changes, snapshot", cost_us(step, 1) / 1000, "ms")
+    figures.add("view: 4 changes, snapshot", cost_us(step, 1) / 1000, "ms")
     moved = iter(range(1, 100))
-    line(
+    figures.add(
         "view: snapshot, new minute",
         cost_us(lambda: view.snapshot("news", NOW + next(moved) * MINUTE_MS), 1, 1) / 1000,
         "ms",
     )
 
 
-def main() -> int:
+def measure() -> Result:
+    """All figures."""
+    figures = Figures("enrich")
     started = time.process_time()
     context = EnrichContext.standard()
-    line("context, once a process", (time.process_time() - started) * 1000, "ms")
-    events = bench_enrich(payloads(1, 5 * MINUTE_MS), context)
-    bench_cold(events, context)
-    bench_fold(events)
-    bench_view(context)
-    return 0
+    figures.add("context, once a process", (time.process_time() - started) * 1000, "ms")
+    events = bench_enrich(payloads(1, 5 * MINUTE_MS), context, figures)
+    bench_cold(events, context, figures)
+    bench_fold(events, figures)
+    bench_view(context, figures)
+    return figures.result()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(measure, keep=arguments(__doc__).parse_args().save)

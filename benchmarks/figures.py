@@ -49,6 +49,29 @@ class Result:
     details: dict[str, Any] = field(default_factory=dict)
     """Tables and texts for a reader who wants to know more."""
 
+    @property
+    def misses(self) -> bool:
+        """Whether a target was missed."""
+        return any(figure.verdict.startswith("MISSED") for figure in self.figures)
+
+
+class Figures:
+    """The figures of a benchmark that is under way; each is printed as soon as it is there."""
+
+    def __init__(self, benchmark: str) -> None:
+        self._benchmark = benchmark
+        self._figures: list[Figure] = []
+
+    def add(self, name: str, value: float, unit: str, target: Target | None = None) -> None:
+        """Keeps three digits behind the point of small values, none of large ones."""
+        figure = Figure(name, round(value, 3) if abs(value) < 1_000 else round(value), unit, target)
+        self._figures.append(figure)
+        print(f"{name:<60}{figure.value:>14,.10g} {unit:<20} {figure.verdict}".rstrip(), flush=True)
+
+    def result(self, **details: Any) -> Result:
+        """All of them."""
+        return Result(self._benchmark, self._figures, details)
+
 
 def save(result: Result, context: dict[str, Any], directory: Path = RESULTS) -> Path:
     """Write `<date>-<benchmark>.json`; a second run of the same day replaces the first."""

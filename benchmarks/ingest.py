@@ -8,7 +8,6 @@ The append answers at once, so what is left is the price of reading, checking, b
 seconds of CPU of this process, so that what else the machine does matters little.
 """
 
-import argparse
 import asyncio
 import cProfile
 import gzip
@@ -21,6 +20,8 @@ from typing import Any
 import orjson
 import uvicorn
 
+from benchmarks.figures import Figures, Result
+from benchmarks.part import arguments, run
 from pistats.ingest.accept import Ingest
 from pistats.ingest.batcher import MicroBatcher
 from pistats.ingest.parse import parse
@@ -116,7 +117,7 @@ def make_cases() -> list[Case]:
     ]
 
 
-async def measure(app: IngestApp, case: Case, seconds: float) -> float:
+async def calls_per_s(app: IngestApp, case: Case, seconds: float) -> float:
     """Calls per second of CPU with `CONNECTIONS` in flight."""
     scope = {
         "type": "http",
@@ -156,19 +157,19 @@ async def measure(app: IngestApp, case: Case, seconds: float) -> float:
     return calls / (time.process_time() - start)
 
 
-async def with_app(work: Callable[[IngestApp], Awaitable[None]]) -> None:
+async def with_app(work: Callable[[IngestApp, Figures], Awaitable[None]]) -> Result:
     """Run `work` between the application's start and stop."""
-    app = make_app(Settings())
+    app, figures = make_app(Settings()), Figures("ingest")
     await app.start()
-    await work(app)
+    await work(app, figures)
     await app.close()
+    return figures.result()
 
 
-async def report(app: IngestApp) -> None:
-    """Print one line per case."""
-    print(f"{'request':36}{'requests/s':>12}{'events/s':>12}{'µs/event':>10}{'of it parse':>13}")
+async def report(app: IngestApp, figures: Figures) -> None:
+    """The figures of every case."""
     for case in make_cases():
-        rate = await measure(app, case, 2.0)
+        rate = await calls_per_s(app, case, 2.0)
         body = gzip.decompress(case.body) if case.headers else case.body
         limits = Settings().ingest
         rounds = max(1, 20_000 // case.events)
@@ -176,29 +177,34 @@ async def report(app: IngestApp) -> None:
         for _ in range(rounds):
             parse(body, limits)
         parse_us = (time.process_time() - start) / rounds / case.events * 1e6
-        events = rate * case.events
-        print(f"{case.name:36}{rate:12,.0f}{events:12,.0f}{1e6 / events:10.1f}{parse_us:13.1f}")
+        figures.add(case.name, rate, "requests/s")
+        figures.add(f"{case.name}: an event", 1e6 / rate / case.events, "µs")
+        figures.add(f"{case.name}: of it parse", parse_us, "µs")
 
 
-async def profile(app: IngestApp) -> None:
+async def profile(app: IngestApp, _: Figures) -> None:
     """Print the functions that a single event spends its time in."""
     profiler = cProfile.Profile()
     profiler.enable()
-    await measure(app, make_cases()[0], 3.0)
+    await calls_per_s(app, make_cases()[0], 3.0)
     profiler.disable()
     pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
 
 
+def measure(profiled: bool = False) -> Result:
+    """All figures; with `profiled` none."""
+    return asyncio.run(with_app(profile if profiled else report))
+
+
 def main() -> None:
-    """The command line."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--profile", action="store_true")
-    arguments.add_argument("--serve", type=int, metavar="PORT")
-    chosen = arguments.parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--serve", type=int, metavar="PORT")
+    chosen = parser.parse_args()
     if chosen.serve:
         uvicorn.run(make_app(Settings()), port=chosen.serve, log_level="warning", access_log=False, proxy_headers=False)
         return
-    asyncio.run(with_app(profile if chosen.profile else report))
+    run(lambda: measure(chosen.profile), keep=chosen.save)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """How fast one partition's log appends, reads, starts and looks up duplicates, beside what the disk itself can do.
 
-python -m benchmarks.stream [--records 1000000] [--window 10000000] [--directory DIR] [--mongodb-uri URI]
+.venv/bin/python -m benchmarks.stream [--records 1000000] [--window 10000000] [--directory DIR] [--mongodb-uri URI]
 """
 
-import argparse
 import itertools
-import json
 import os
 import resource
 import shutil
@@ -20,6 +18,8 @@ import numpy as np
 import orjson
 from pymongo import MongoClient
 
+from benchmarks.figures import Figures, Result
+from benchmarks.part import arguments, run
 from pistats.settings import StreamSettings
 from pistats.stream import frame
 from pistats.stream.batch import Batch
@@ -31,45 +31,45 @@ from pistats.stream.verify import verify
 
 SETTINGS = StreamSettings(disk_high_water=1.0)
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
-Figures = dict[str, Any]
 
 
 def main() -> None:
-    """Run everything and print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--records", type=int, default=1_000_000, help="records for the append and read rates")
     parser.add_argument("--window", type=int, default=10_000_000, help="records in the dedupe window for the start")
     parser.add_argument("--directory", type=Path, default=None, help="where to write (default: a temporary directory)")
     parser.add_argument("--mongodb-uri", default=None, help="also measure the log in this MongoDB")
-    options = parser.parse_args()
-    print(json.dumps(run(options.records, options.window, options.directory, options.mongodb_uri), indent=2))
+    chosen = parser.parse_args()
+    run(lambda: measure(chosen.records, chosen.window, chosen.directory, chosen.mongodb_uri), keep=chosen.save)
 
 
-def run(records: int, window: int, parent: Path | None = None, mongodb_uri: str | None = None) -> Figures:
-    """All figures, by name. Writes about 100 bytes a record below `parent` and removes them again."""
-    directory = Path(tempfile.mkdtemp(prefix="pistats-bench-", dir=parent))
+def measure(
+    records: int = 1_000_000, window: int = 10_000_000, parent: Path | None = None, mongodb_uri: str | None = None
+) -> Result:
+    """All figures. Writes about 100 bytes a record below `parent` and removes them again."""
+    directory, figures = Path(tempfile.mkdtemp(prefix="pistats-bench-", dir=parent)), Figures("stream")
     try:
-        figures: Figures = {"disk": disk_rates(directory)}
+        disk_rates(directory, figures)
         for size in (1, 10, 100, 1_000):
             count = min(records, size * 5_000)
             with_size = directory / f"batches-of-{size}"
-            figures[f"append_batches_of_{size}"] = append_rate(FileLog.open(with_size, 0, SETTINGS), size, count)
+            append_rate(FileLog.open(with_size, 0, SETTINGS), size, count, f"append, batches of {size}", figures)
         log = FileLog.open(directory / "read", 0, SETTINGS)
-        figures["append"] = append_rate(log, 100, records)
-        figures["read"] = read_rate(log)
-        figures["duplicates"] = duplicate_rate(log)
+        append_rate(log, 100, records, f"append, {records:,} records", figures)
+        read_rate(log, "read", figures)
+        duplicate_rate(log, figures)
         log.close()
         if window:
-            figures["start"] = start_time(directory / "window", window)
+            start_time(directory / "window", window, figures)
         if mongodb_uri:
-            figures["mongo"] = mongo_rates(mongodb_uri, records // 10)
-        figures["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        return figures
+            mongo_rates(mongodb_uri, records // 10, figures)
+        figures.add("peak memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")
+        return figures.result()
     finally:
         shutil.rmtree(directory)
 
 
-def disk_rates(directory: Path) -> Figures:
+def disk_rates(directory: Path, figures: Figures) -> None:
     """What the disk gives: one append of 5 kB with one fdatasync, again and again."""
     path = directory / "fdatasync"
     fd = os.open(path, os.O_CREAT | os.O_WRONLY)
@@ -80,7 +80,14 @@ def disk_rates(directory: Path) -> Figures:
         os.fdatasync(fd)
         spent.append(time.perf_counter() - start)
     os.close(fd)
-    return {"fdatasync_per_s": round(1_000 / sum(spent)), "p50_ms": ms(statistics.median(spent)), "p99_ms": p99(spent)}
+    figures.add("fdatasync", 1_000 / sum(spent), "/s")
+    add_times("fdatasync", spent, figures)
+
+
+def add_times(name: str, spent: list[float], figures: Figures) -> None:
+    figures.add(f"{name}: p50", 1_000 * statistics.median(spent), "ms")
+    figures.add(f"{name}: p99", 1_000 * sorted(spent)[int(len(spent) * 0.99)], "ms")
+    figures.add(f"{name}: longest", 1_000 * max(spent), "ms")
 
 
 def batches(size: int) -> Iterator[Batch]:
@@ -100,7 +107,7 @@ def batches(size: int) -> Iterator[Batch]:
         yield Batch(os.urandom(16), [b"news\x1f" + event_id.encode() for event_id in ids], payloads)
 
 
-def append_rate(log: StreamLog, size: int, records: int) -> Figures:
+def append_rate(log: StreamLog, size: int, records: int, name: str, figures: Figures) -> None:
     """One caller that waits for each batch: a frame and a sync each."""
     spent: list[float] = []
     processor_s = 0.0
@@ -114,27 +121,20 @@ def append_rate(log: StreamLog, size: int, records: int) -> Figures:
             spent.append(time.perf_counter() - start)
         processor_s += time.process_time()
     stored = log.stats()
-    return {
-        "records_per_s": round(len(spent) * size / sum(spent)),
-        "processor_us_per_record": round(processor_s / (len(spent) * size) * 1e6, 2),
-        "appends_per_s": round(len(spent) / sum(spent)),
-        "p50_ms": ms(statistics.median(spent)),
-        "p99_ms": p99(spent),
-        "longest_ms": ms(max(spent)),
-        "bytes_per_record": round(stored.bytes_on_disk / stored.end_offset, 1),
-    }
+    figures.add(name, len(spent) * size / sum(spent), "records/s")
+    figures.add(f"{name}: processor", processor_s / (len(spent) * size) * 1e6, "µs a record")
+    add_times(name, spent, figures)
+    figures.add(f"{name}: on disk", stored.bytes_on_disk / stored.end_offset, "bytes a record")
 
 
-def read_rate(log: StreamLog) -> Figures:
+def read_rate(log: StreamLog, name: str, figures: Figures) -> None:
     """Sequential reads of 1 MB from the page cache: raw, and decoded to records and to columns."""
-    return {
-        "raw_records_per_s": scan(log, lambda _: None),
-        "columns_records_per_s": scan(log, frame.columns),
-        "decoded_records_per_s": scan(log, frame.decode),
-    }
+    figures.add(f"{name}, as stored", scan(log, lambda _: None), "records/s")
+    figures.add(f"{name}, as columns", scan(log, frame.columns), "records/s")
+    figures.add(f"{name}, decoded", scan(log, frame.decode), "records/s")
 
 
-def scan(log: StreamLog, use: Callable[[bytes], object]) -> int:
+def scan(log: StreamLog, use: Callable[[bytes], object]) -> float:
     """Records a second from the first to the last."""
     start = time.perf_counter()
     offset = log.first_offset
@@ -143,51 +143,43 @@ def scan(log: StreamLog, use: Callable[[bytes], object]) -> int:
         for encoded in fetched.frames:
             use(encoded)
         offset = fetched.next_offset
-    return round((offset - log.first_offset) / (time.perf_counter() - start))
+    return (offset - log.first_offset) / (time.perf_counter() - start)
 
 
-def duplicate_rate(log: StreamLog) -> Figures:
+def duplicate_rate(log: StreamLog, figures: Figures) -> None:
     """Batches that were stored before, under new batch ids: every hit is confirmed against the stored key."""
     known = list(itertools.islice(batches(100), 200))
     log.append(known)
     start = time.perf_counter()
     for batch in known:
         log.append([Batch(os.urandom(16), batch.keys, batch.payloads)])
-    return {"records_per_s": round(100 * len(known) / (time.perf_counter() - start))}
+    figures.add("duplicates", 100 * len(known) / (time.perf_counter() - start), "records/s")
 
 
-def start_time(directory: Path, records: int) -> Figures:
+def start_time(directory: Path, records: int, figures: Figures) -> None:
     """Fill a log, then start it as after a crash; also without its index files."""
     log = FileLog.open(directory, 0, SETTINGS)
     source = batches(100)
     while log.end_offset < records:
         log.append(list(itertools.islice(source, 100)))
-    last = append_rate(log, 100, 100_000)
-    figures: Figures = {
-        "records": log.end_offset,
-        "append_records_per_s_with_full_window": last["records_per_s"],
-        "append_p99_ms_with_full_window": last["p99_ms"],
-        "segments": log.stats().segments,
-        "bytes_on_disk": log.stats().bytes_on_disk,
-    }
+    append_rate(log, 100, 100_000, f"append, window of {records:,} ids", figures)
+    figures.add("window: log on disk", log.stats().bytes_on_disk / 1e6, "MB")
     del log  # not closed
     start = time.perf_counter()
     log = FileLog.open(directory, 0, SETTINGS)
-    figures["start_s"] = round(time.perf_counter() - start, 2)
+    figures.add("window: start", time.perf_counter() - start, "s")
     stats = log.stats()
-    figures["dedupe_bytes_per_id"] = round(stats.dedupe_bytes / stats.dedupe_ids, 1)
-    figures["dedupe_mb"] = round(stats.dedupe_bytes / 1e6, 1)
+    figures.add("window: memory", stats.dedupe_bytes / stats.dedupe_ids, "bytes an id")
     log.close()
     for index in directory.glob("*.index"):
         index.unlink()
     start = time.perf_counter()
     FileLog.open(directory, 0, SETTINGS).close()
-    figures["start_without_indexes_s"] = round(time.perf_counter() - start, 2)
+    figures.add("window: start without index files", time.perf_counter() - start, "s")
     start = time.perf_counter()
     assert verify(directory).is_sound
-    figures["verify_s"] = round(time.perf_counter() - start, 2)
-    figures["dedupe_lookup_us_per_batch_of_100"] = lookup_us(records)
-    return figures
+    figures.add("window: verify", time.perf_counter() - start, "s")
+    figures.add("window: look up 100 new ids", lookup_us(records), "µs of processor time")
 
 
 def lookup_us(ids: int) -> float:
@@ -201,27 +193,20 @@ def lookup_us(ids: int) -> float:
     start = time.process_time()
     for hashes, value in zip(lists, values, strict=True):
         index.find(hashes, value)
-    return round((time.process_time() - start) * 1_000, 1)
+    return (time.process_time() - start) * 1_000
 
 
-def mongo_rates(uri: str, records: int) -> Figures:
+def mongo_rates(uri: str, records: int, figures: Figures) -> None:
     """The same log in MongoDB."""
     client: MongoClient[dict[str, Any]] = MongoClient(uri)
     name = f"pistats_bench_{os.getpid()}"
     try:
         log = MongoLog.open(client, name, 0, SETTINGS)
-        return {"append": append_rate(log, 100, records), "read": read_rate(log)}
+        append_rate(log, 100, records, "append to MongoDB", figures)
+        read_rate(log, "read from MongoDB", figures)
     finally:
         client.drop_database(name)
         client.close()
-
-
-def ms(seconds: float) -> float:
-    return round(seconds * 1_000, 3)
-
-
-def p99(spent: list[float]) -> float:
-    return ms(sorted(spent)[int(len(spent) * 0.99)])
 
 
 if __name__ == "__main__":

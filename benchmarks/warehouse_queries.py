@@ -6,11 +6,9 @@ Each query is asked three times by a QueryEngine with its default bounds (1 GB, 
 Memory is the peak of this process, all of Python and DuckDB in it. The files are in the page cache.
 """
 
-import argparse
 import asyncio
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -18,8 +16,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, Result, Target, save
-from benchmarks.machine import commit, machine
+from benchmarks.figures import Figures, Result, Target
+from benchmarks.part import arguments, run
 from benchmarks.warehouse_data import make_days
 from pistats.mongo.client import connect
 from pistats.mongo.indexes import Database, ensure_group_indexes, ensure_system_indexes
@@ -60,12 +58,12 @@ class Bench:
         self.storage = Storage(str(root))
         self.engine = QueryEngine(timeout_s=600, spill=root / "spill")
         self.reports = Reports(self.source, self.engine, group, system, str(root), lambda: NOW)
-        self.figures: list[Figure] = []
+        self.figures = Figures("warehouse_queries")
 
     async def make(self, site: str, first: date, days: int, *, events: int, visitors: int) -> None:
         began = time.perf_counter()
         size = await make_days(self.group, self.storage, "live", site, first, days, events=events, visitors=visitors)
-        self.say(f"{site}: made in {time.perf_counter() - began:.0f} s, {size / events:.1f} bytes an event")
+        print(f"{site}: made in {time.perf_counter() - began:.0f} s, {size / events:.1f} bytes an event", flush=True)
 
     async def ask(self, name: str, question: Callable[[], Awaitable[Any]], target_s: float | None = None) -> None:
         times = []
@@ -82,11 +80,8 @@ class Bench:
         self.note(f"{name}, {written} rollups", time.perf_counter() - began, target_s)
 
     def note(self, name: str, seconds: float, target_s: float | None = None) -> None:
-        self.figures.append(Figure(name, round(seconds, 3), "s", None if target_s is None else Target("<=", target_s)))
-        self.say(f"{name}: {seconds:.3f} s, peak {peak_mb():,.0f} MB")
-
-    def say(self, text: str) -> None:
-        print(text, flush=True)
+        self.figures.add(name, seconds, "s", None if target_s is None else Target("<=", target_s))
+        self.figures.add("  peak memory of the process until then", peak_mb(), "MB")
 
 
 def peak_mb() -> float:
@@ -148,8 +143,13 @@ async def measure_month(bench: Bench, events: int) -> None:
     await bench.ask(f"three joins over {events:,} events", joins, 2.0)
 
 
-async def measure(directory: Path, day: int, quarter: int, month: int) -> Result:
+def measure(day: int = 10_000_000, quarter: int = 5_000_000, month: int = 30_000_000) -> Result:
     """All figures. Zero events of a kind: leave that part out."""
+    with tempfile.TemporaryDirectory() as directory:
+        return asyncio.run(measure_in(Path(directory), day, quarter, month))
+
+
+async def measure_in(directory: Path, day: int, quarter: int, month: int) -> Result:
     server = MongodServer(directory / "mongod", MongoSettings(cache_mb=256))
     server.start()
     client = connect(server.uri)
@@ -161,25 +161,19 @@ async def measure(directory: Path, day: int, quarter: int, month: int) -> Result
         for part, events in ((measure_quarter, quarter), (measure_day, day), (measure_month, month)):
             if events:
                 await part(bench, events)
-        bench.figures.append(Figure("peak memory", round(peak_mb()), "MB"))
         bench.engine.close()
-        return Result("warehouse_queries", bench.figures)
+        return bench.figures.result()
     finally:
         await client.close()
         server.stop()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     for name, events in (("day", 10_000_000), ("quarter", 5_000_000), ("month", 30_000_000)):
         parser.add_argument(f"--{name}", type=int, default=events, help="events; 0 leaves this part out")
-    parser.add_argument("--save", action="store_true", help="keep the figures in benchmarks/results")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        result = asyncio.run(measure(Path(directory), chosen.day, chosen.quarter, chosen.month))
-    if chosen.save:
-        command = " ".join(["python -m benchmarks.warehouse_queries", *sys.argv[1:]])
-        print(save(result, {"command": command, "commit": commit(), "machine": machine()}))
+    run(lambda: measure(chosen.day, chosen.quarter, chosen.month), keep=chosen.save)
 
 
 if __name__ == "__main__":
