@@ -7,12 +7,9 @@ Processor time is that of all processes but mongod, start of the processes inclu
 """
 
 import asyncio
-import multiprocessing
-import os
 import random
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.cost import measured
@@ -22,7 +19,7 @@ from benchmarks.part import arguments, run
 from pistats.backfill.importer import Importer
 from pistats.backfill.reader import open_source
 from pistats.backfill.unit import ImportedUnit, ImportPlan, Unit, import_unit
-from pistats.backfill.worker import prepare_process
+from pistats.backfill.worker import unit_pool
 from pistats.consumer.groups import Groups
 from pistats.mongo.client import connect
 from pistats.mongo.indexes import ensure_system_indexes
@@ -76,12 +73,7 @@ async def import_file(file: Path, lines: int, processes: int, settings: Settings
         await settle_topology(system, 2)
         await Groups(system, settings).settle()
         await SiteStore(system).add(SITE)
-        with (
-            measured() as cost,
-            ProcessPoolExecutor(
-                processes, multiprocessing.get_context("spawn"), initializer=prepare_process, initargs=(os.getpid(),)
-            ) as pool,
-        ):
+        with measured() as cost, unit_pool(processes) as pool:
 
             async def work(plan: ImportPlan, unit: Unit) -> ImportedUnit:
                 return await asyncio.get_running_loop().run_in_executor(pool, import_unit, plan, unit)

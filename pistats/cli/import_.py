@@ -1,11 +1,9 @@
 """`pistats import`: past events from files, straight into the warehouse."""
 
 import asyncio
-import multiprocessing
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -18,7 +16,7 @@ from pistats.backfill.importer import Importer, ImportReport
 from pistats.backfill.reader import open_source
 from pistats.backfill.rows import BadLine, Format
 from pistats.backfill.unit import ImportedUnit, ImportPlan, Unit, import_unit
-from pistats.backfill.worker import prepare_process
+from pistats.backfill.worker import unit_pool
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.local import runtime
 from pistats.mongo.client import connect
@@ -119,9 +117,7 @@ async def _run(
     keep: _BadLines,
 ) -> ImportReport:
     client = connect(mongodb_uri)
-    pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=prepare_process, initargs=(os.getpid(),)
-    )
+    pool = unit_pool(processes)
     try:
         with _progress() as progress:
             size = None if raw is None else os.fstat(raw.fileno()).st_size
