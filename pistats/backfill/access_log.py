@@ -5,7 +5,8 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,9 @@ from pistats.ingest.event import MAX_USER_AGENT
 MAX_URL_CHARS = 2_048
 """Of a URL and of a referrer, as at ingest."""
 MAX_METHOD_CHARS = 32
-_NONE: tuple[list[Any], ...] = ([], [], [], [], [], [], [])
+TIME, REQUEST = 1, 2
+"""Places of a line's fields: host, time, request, status, size, and in combined format referrer and user agent."""
+_NONE: tuple[tuple[Any, ...], ...] = ((),) * 5
 
 _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _COMMON = rf"(\S+) \S+ [^\[]*\[([^\]]+)\] {_QUOTED} (\d{{3}}) (\d+|-)"
@@ -37,61 +40,83 @@ def read_access_log(lines: Iterable[str], first_number: int, *, combined: bool, 
 
     `base_url`: `https://example.com` goes in front of the targets, which have no host; None: paths alone.
     """
-    events: list[Request] = []
+    numbers: list[int] = []
+    found: list[tuple[str, ...]] = []
     bad: list[BadLine] = []
     match = (COMBINED if combined else CLF).fullmatch
-    times = _Times()
     for number, line in enumerate(lines, first_number):
-        found = match(line)
-        if found is not None:
-            request = _request_of(number, found.groups(), times, base_url)
-            if type(request) is str:
-                bad.append(BadLine(number, request))
-            else:
-                events.append(request)  # type: ignore[arg-type]
+        fields = match(line)
+        if fields is not None:
+            numbers.append(number)
+            found.append(fields.groups())
         elif line.strip():
             bad.append(BadLine(number, NO_CLOSING_QUOTE if _unquoted(line) else NOT_A_LINE))
-    return _rows(events, bad)
+    return _rows(numbers, found, bad, base_url)
 
 
-Request = tuple[int, int, str, str | None, str | None, str | None, str]
-"""Line number, time (Unix ms), URL, referrer, user agent, host, properties as JSON."""
-
-
-def _rows(events: list[Request], bad: list[BadLine]) -> Rows:
-    rows = Rows(bad=bad)
-    count = len(events)
-    numbers, times, urls, referrers, agents, hosts, properties = (
-        map(list, zip(*events, strict=True)) if events else _NONE
+def _rows(numbers: list[int], found: list[tuple[str, ...]], bad: list[BadLine], base_url: str | None) -> Rows:
+    """Works out each text once: requests, times and user agents repeat."""
+    requests = {text: _request_of(text, base_url) for text in {fields[REQUEST] for fields in found}}
+    times = _Times()
+    moments = {text: times.of(text) for text in {fields[TIME] for fields in found}}
+    if None in moments.values() or any(request.fault for request in requests.values()):
+        faults = [
+            requests[fields[REQUEST]].fault or (NO_TIME if moments[fields[TIME]] is None else None) for fields in found
+        ]
+        bad += [BadLine(number, fault) for number, fault in zip(numbers, faults, strict=True) if fault]
+        numbers = [number for number, fault in zip(numbers, faults, strict=True) if not fault]
+        found = [fields for fields, fault in zip(found, faults, strict=True) if not fault]
+    hosts, written, asked, statuses, sizes, *rest = zip(*found, strict=True) if found else _NONE
+    referrers, agents = rest or ((None,) * len(found),) * 2
+    time: list[Any] = [moments[text] for text in written]
+    given: dict[str, list[Any]] = {
+        "url": [requests[text].url for text in asked],
+        "referrer": _texts(referrers, MAX_URL_CHARS),
+        "user_agent": _texts(agents, MAX_USER_AGENT),
+        "ip": list(hosts),
+        "name": ["page_view"] * len(found),
+    }
+    return Rows(
+        numbers=numbers,
+        time=time,
+        received_time=list(time),
+        client={name: given.get(name) or [None] * len(found) for name in CLIENT_FIELDS},
+        properties=[
+            _properties(requests[text].method, status, size)
+            for text, status, size in zip(asked, statuses, sizes, strict=True)
+        ],
+        section=[None] * len(found),
+        bad=bad,
     )
-    rows.numbers, rows.time, rows.received_time, rows.properties = numbers, times, list(times), properties
-    rows.section = [None] * count
-    given = {"url": urls, "referrer": referrers, "user_agent": agents, "ip": hosts, "name": ["page_view"] * count}
-    rows.client = {name: given.get(name) or [None] * count for name in CLIENT_FIELDS}
-    return rows
 
 
-def _request_of(number: int, fields: tuple[str | None, ...], times: "_Times", base_url: str | None) -> Request | str:
-    """The request, or what is wrong with it."""
-    host, written, asked, status, size, *rest = fields
-    method, url = _method_and_target(asked or "")
-    if url is None:
-        return NO_REQUEST
-    if len(url) > MAX_URL_CHARS:
-        return LONG_URL
-    time = times.of(written or "")
-    if time is None:
-        return NO_TIME
-    referrer, user_agent = rest if rest else (None, None)
-    return (
-        number,
-        time,
-        url if base_url is None else _absolute(base_url, url),
-        _text(referrer, MAX_URL_CHARS),
-        _text(user_agent, MAX_USER_AGENT),
-        host,
-        _properties(method, status or "", size or "-"),
-    )
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request line: method and URL, or why it is none."""
+
+    method: str
+    url: str
+    fault: str | None = None
+
+
+def _request_of(text: str, base_url: str | None) -> _Request:
+    """No request is what bots and broken clients send."""
+    method, _, rest = _unescaped(text).partition(" ")
+    target, _, version = rest.rpartition(" ")
+    if not version.startswith("HTTP/"):
+        target = rest  # HTTP/0.9 names no version
+    target = target.strip()
+    if not method.isalpha() or len(method) > MAX_METHOD_CHARS or not target:
+        return _Request("", "", NO_REQUEST)
+    if len(target) > MAX_URL_CHARS:
+        return _Request("", "", LONG_URL)
+    return _Request(method, target if base_url is None else _absolute(base_url, target))
+
+
+def _absolute(base_url: str, target: str) -> str:
+    if not target.startswith("/"):
+        return target if "://" in target else f"{base_url}/"  # `OPTIONS *`, `CONNECT host:443`
+    return base_url + target
 
 
 class _Times:
@@ -121,26 +146,6 @@ class _Times:
 
 
 @lru_cache(maxsize=65_536)
-def _method_and_target(request: str) -> tuple[str, str | None]:
-    """Method and target; no target when it is no request: what bots and broken clients send."""
-    method, _, rest = _unescaped(request).partition(" ")
-    target, _, version = rest.rpartition(" ")
-    if not version.startswith("HTTP/"):
-        target = rest  # HTTP/0.9 names no version
-    target = target.strip()
-    if not method.isalpha() or len(method) > MAX_METHOD_CHARS or not target:
-        return "", None
-    return method, target
-
-
-@lru_cache(maxsize=65_536)
-def _absolute(base_url: str, target: str) -> str:
-    if not target.startswith("/"):
-        return target if "://" in target else f"{base_url}/"  # `OPTIONS *`, `CONNECT host:443`
-    return base_url + target
-
-
-@lru_cache(maxsize=65_536)
 def _properties(method: str, status: str, size: str) -> str:
     found = {"method": method, "status": int(status), "bytes": 0 if size == "-" else int(size)}
     try:
@@ -149,11 +154,12 @@ def _properties(method: str, status: str, size: str) -> str:
         return orjson.dumps({**found, "bytes": None}).decode()
 
 
-def _text(field: str | None, max_chars: int) -> str | None:
+def _texts(fields: Sequence[str | None], max_chars: int) -> list[str | None]:
     """What was between the quotes; None for `-` and nothing."""
-    if field is None or field in ("-", ""):
-        return None
-    return _unescaped(field)[:max_chars]
+    texts = {
+        field: None if field is None or field in ("-", "") else _unescaped(field)[:max_chars] for field in set(fields)
+    }
+    return [texts[field] for field in fields]
 
 
 def _unescaped(field: str) -> str:

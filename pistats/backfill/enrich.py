@@ -5,9 +5,9 @@ and writes; a test holds it to what the steps do, so that a new step cannot be f
 """
 
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pistats.backfill.rows import BadLine, Rows
@@ -55,45 +55,52 @@ def enrich_rows(
         "offset": pa.array(rows.numbers, pa.int64()),
         "properties": pa.array(rows.properties, pa.string()),
     }
+    given = {name: pa.array(values, EVENT_SCHEMA.field(name).type) for name, values in known.items()}
     failed: dict[int, str] = {}
     for name, step in STEPS:
         inputs, outputs = READS[name]
-        values = [known.get(field) or repeat(None, count) for field in inputs]
-        codes: dict[tuple[Any, ...], int] = {}
-        positions = [codes.setdefault(key, len(codes)) for key in zip(*values, strict=True)]
+        firsts, codes = _distinct([given[field] for field in inputs if field in given], count)
         results: dict[str, list[Any]] = {output: [] for output in outputs}
-        for code, key in enumerate(codes):
-            event = _event(inputs, key)
+        for code, row in enumerate(firsts):
+            event = _event(inputs, [known[field][row] if field in known else None for field in inputs])
             try:
                 step(event, context)
             except Exception as error:
-                failed |= dict.fromkeys(
-                    (row for row, position in enumerate(positions) if position == code),
-                    f"step {name} failed: {type(error).__name__}: {error}",
-                )
+                reason = f"step {name} failed: {type(error).__name__}: {error}"
+                failed |= dict.fromkeys(np.flatnonzero(codes == code).tolist(), reason)
                 event = _BLANK
             for output, column in results.items():
                 column.append(event[output])
-        indices = pa.array(positions, pa.int32())
+        indices = pa.array(codes)
         for output, column in results.items():
             columns[output] = pa.array(column, EVENT_SCHEMA.field(output).type).take(indices)
-    table = pa.table({field: _column(field, columns, known, count) for field in FIELDS}, schema=EVENT_SCHEMA)
+    columns = given | columns
+    table = pa.table(
+        {
+            field.name: columns[field.name] if field.name in columns else pa.nulls(count, field.type)
+            for field in EVENT_SCHEMA
+        },
+        schema=EVENT_SCHEMA,
+    )
     return _without(table, rows, failed)
 
 
-def _event(inputs: tuple[str, ...], key: tuple[Any, ...]) -> dict[str, Any]:
+def _distinct(columns: Sequence[pa.Array], count: int) -> tuple[list[int], np.ndarray[Any, np.dtype[np.int64]]]:
+    """For each distinct combination of values a row that has it, and for each row the number of its combination."""
+    codes = np.zeros(count, np.int64)
+    for column in columns:
+        encoded = column.dictionary_encode(null_encoding="encode")
+        _, codes = np.unique(codes * max(1, len(encoded.dictionary)) + encoded.indices.to_numpy(), return_inverse=True)
+    _, firsts = np.unique(codes, return_index=True)
+    return firsts.tolist(), codes
+
+
+def _event(inputs: tuple[str, ...], values: Sequence[Any]) -> dict[str, Any]:
     """An event of which only these fields are known."""
-    event = {**_BLANK, **dict(zip(inputs, key, strict=True))}
+    event = {**_BLANK, **dict(zip(inputs, values, strict=True))}
     if "section" in inputs:
         event["properties"] = {"section": event["section"]}
     return event
-
-
-def _column(name: str, columns: dict[str, pa.Array], known: dict[str, Sequence[Any]], count: int) -> pa.Array:
-    if name in columns:
-        return columns[name]
-    kind = EVENT_SCHEMA.field(name).type
-    return pa.array(known[name], kind) if name in known else pa.nulls(count, kind)
 
 
 def _without(table: pa.Table, rows: Rows, failed: dict[int, str]) -> pa.Table:

@@ -159,17 +159,11 @@ def _context(geoip_db: Path | None) -> EnrichContext:
 
 def _visitors(plan: ImportPlan, rows: Rows) -> list[str]:
     """The id that the line gives, else one of address and user agent, the same in every import of this system."""
-    made: dict[tuple[str | None, str | None], str] = {}
-    visitors = []
-    for given, ip, agent in zip(rows.client["visitor_id"], rows.client["ip"], rows.client["user_agent"], strict=True):
-        if given:
-            visitors.append(given)
-            continue
-        key = (ip, agent)
-        if key not in made:
-            made[key] = log_visitor(plan.site, ip, agent, plan.salt)
-        visitors.append(made[key])
-    return visitors
+    sources = list(zip(rows.client["ip"], rows.client["user_agent"], strict=True))
+    given = rows.client["visitor_id"]
+    unnamed = {source for one, source in zip(given, sources, strict=True) if not one}
+    made = {source: log_visitor(plan.site, *source, plan.salt) for source in unnamed}
+    return [one or made[source] for one, source in zip(given, sources, strict=True)]
 
 
 def log_visitor(site: str, ip: str | None, user_agent: str | None, salt: bytes) -> str:

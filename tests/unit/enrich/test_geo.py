@@ -1,10 +1,11 @@
 """Countries come out of the box; a file of another schema gives regions and cities by the same adapter."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from pistats.enrich.geo import NOWHERE, Geo, Place, place_from
+from pistats.enrich.geo import NOWHERE, RESERVED_IN, Geo, Place, place_from
 from pistats.errors import ConfigurationError
 
 
@@ -37,6 +38,15 @@ def geo() -> Geo:
 )
 def test_vendored_countries(geo: Geo, ip: str, country: str | None) -> None:
     assert geo.place_of(ip) == Place(country)
+
+
+def test_an_address_that_is_taken_for_a_public_one_is_public() -> None:
+    """As Python's own module has it, which has no public name for its list."""
+    reserved = [*IPv4Address._constants._private_networks, IPv4Address._constants._public_network]
+    assert len(reserved) > 10
+    for network in reserved:
+        first, last = int(network[0]) >> 24, int(network[-1]) >> 24
+        assert {str(number) for number in range(first, last + 1)} <= RESERVED_IN, network
 
 
 def test_the_nested_schema_of_maxmind_and_db_ip() -> None:
