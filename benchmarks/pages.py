@@ -9,7 +9,6 @@ itself reports (the sum of all shifts that no click or key caused), until the nu
 and on a narrow window.
 """
 
-import argparse
 import asyncio
 import os
 import shutil
@@ -27,8 +26,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from benchmarks.figures import Figure, Result, Target, save
-from benchmarks.machine import commit, machine
+from benchmarks.figures import Figure, Result, Target
+from benchmarks.part import arguments, run
 from benchmarks.warehouse_data import make_days
 from pistats.dashboard_access import reset_password
 from pistats.identity import bucket_of
@@ -234,16 +233,12 @@ async def _listening(port: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--events", type=int, default=5_000_000, help="events in the warehouse")
-    parser.add_argument("--save", action="store_true", help="keep the figures in benchmarks/results")
     parser.add_argument("--keep", type=Path, help="make the data here and leave it, or use what is here")
     chosen = parser.parse_args()
     with nullcontext(chosen.keep) if chosen.keep else tempfile.TemporaryDirectory() as directory:
-        result = asyncio.run(measure(Path(directory).absolute(), chosen.events))
-    if chosen.save:
-        command = " ".join(["python -m benchmarks.pages", *sys.argv[1:]])
-        print(save(result, {"command": command, "commit": commit(), "machine": machine()}))
+        run(lambda: asyncio.run(measure(Path(directory).absolute(), chosen.events)), keep=chosen.save)
 
 
 if __name__ == "__main__":
