@@ -56,7 +56,6 @@ class UnitReader:
     def __iter__(self) -> Iterator[Unit]:
         start, line = 0, 1
         while True:
-            before = self._hash.hexdigest()
             unit = self._find(start)
             data = self._take_lines() if unit is None else self._take(unit.end - start)
             if not data:
@@ -66,7 +65,7 @@ class UnitReader:
             if unit is not None and unit.everywhere:
                 self.skipped_lines += lines
             else:
-                yield Unit(start, start + len(data), line, before, self._hash.hexdigest(), data)
+                yield Unit(start, start + len(data), line, self._hash.hexdigest(), data)
             start += len(data)
             line += lines
 

@@ -57,12 +57,11 @@ class ImportPlan:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Some lines of the file. `start`, `end`: bytes of the uncompressed file; `before`, `digest`: of it up to there."""
+    """Some lines of the file. `start`, `end`: bytes of the uncompressed file; `digest`: of it up to `end`."""
 
     start: int
     end: int
     first_line: int
-    before: str
     digest: str
     data: bytes
 
@@ -173,8 +172,8 @@ def log_visitor(site: str, ip: str | None, user_agent: str | None, salt: bytes) 
 
 
 def _event_ids(site: str, unit: Unit, rows: Rows) -> list[str | None]:
-    """The id that the line gives, else one of the file's content before this unit and the line's number."""
-    head = hashlib.blake2b(f"{site}{SEPARATOR}{unit.before}".encode(), digest_size=8).hexdigest()
+    """The id that the line gives, else one of the file's content up to the unit's end and the line's number."""
+    head = hashlib.blake2b(f"{site}{SEPARATOR}{unit.digest}".encode(), digest_size=8).hexdigest()
     return [
         given or f"{head}{number:016x}" for given, number in zip(rows.client["event_id"], rows.numbers, strict=True)
     ]

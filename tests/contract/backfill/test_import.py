@@ -141,6 +141,16 @@ async def test_a_log_that_has_grown_adds_its_new_lines(imports: ImportSystem, lo
     assert await events(imports, 'SELECT count(*), max("offset") FROM events') == [(9_999, 10_000)]
 
 
+async def test_lines_of_two_files_are_two_events_also_where_their_numbers_are_the_same(
+    imports: ImportSystem, tmp_path: Path
+) -> None:
+    for name in ("access.log", "access.log.1"):
+        line = f'203.0.113.9 - - [30/May/2015:10:00:00 +0000] "GET /{name} HTTP/1.1" 200 12 "-" "Mozilla/5.0"\n'
+        (tmp_path / name).write_text(line * 3)
+        await imports.run(tmp_path / name, "combined")
+    assert await events(imports, "SELECT count(*), count(DISTINCT event_id) FROM events") == [(6, 6)]
+
+
 async def test_every_group_gets_the_events_also_one_that_comes_later(imports: ImportSystem, log: Path) -> None:
     groups = Groups(imports.system, imports.settings)
     await groups.create("shadow", "latest")
