@@ -31,8 +31,8 @@ from pistats.warehouse.rollup_files import RollupStore, write_cohorts
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.storage import Storage
 
-PRINTED = 100
-"""Differences that are shown one by one."""
+LISTED = 100
+"""Differences that are named one by one in the result of a run."""
 
 
 async def retention(job: Job) -> dict[str, Any]:
@@ -44,9 +44,9 @@ async def retention(job: Job) -> dict[str, Any]:
         rows, different = await _count(job, site)
         cells += rows
         found += different
-    for one in found[:PRINTED]:
-        print(one, flush=True)
-    return {"cells": cells} | ({"differences": len(found)} if "--verify" in job.arguments.options else {})
+    if "--verify" not in job.arguments.options:
+        return {"cells": cells}
+    return {"cells": cells, "differences": len(found), "different": [str(one) for one in found[:LISTED]]}
 
 
 async def _count(job: Job, site: Site) -> tuple[int, list[Difference]]:

@@ -15,7 +15,7 @@ from typing import Any
 from pistats.errors import PistatsError
 from pistats.jobs.arguments import parse_arguments
 from pistats.jobs.job import Work, carry_out, new_run_id, settings_of_environment
-from pistats.jobs.runs import RUNS
+from pistats.jobs.runs import RUNS, result_lines
 from pistats.local import runtime
 from pistats.local.ray_head import ray_auth
 from pistats.mongo.client import connect_blocking
@@ -49,8 +49,8 @@ def run(name: str, work: Work, *, options: Sequence[str] = (), reads_files: bool
     except PistatsError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(FAILED)
-    for group, result in results.items():
-        print(f"{group}: {json.dumps(result, default=str)}", flush=True)
+    for line in result_lines(results):
+        print(line, flush=True)
 
 
 def join_cluster(settings: Settings) -> None:

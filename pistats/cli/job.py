@@ -18,7 +18,7 @@ from rich.table import Column, Table
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.jobs.arguments import JobArguments
-from pistats.jobs.runs import JobRun, Runs
+from pistats.jobs.runs import JobRun, Runs, result_lines
 from pistats.jobs.submit import submit
 from pistats.local import runtime
 from pistats.mongo.client import connect
@@ -131,8 +131,8 @@ def _run(job: str, arguments: JobArguments, wait: bool, data: Path) -> None:
         print(run.id)
         return
     if run.state == "succeeded":
-        for group, result in (run.result or {}).items():
-            print(f"{group}: {orjson.dumps(result, default=str).decode()}")
+        for line in result_lines(run.result or {}):
+            print(line)
         return
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"{run.id}: {run.error}", style="red", markup=False)
     raise typer.Exit(1)

@@ -5,8 +5,9 @@ progress: {step, done, total}, result, error}`. Times are Unix ms. Inserting the
 submit a run: of several that want to, one succeeds.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -149,6 +150,19 @@ class Runs:
                 await self.end(run.id, error=f"Nothing was heard of it for {patience_ms // 1000} s: it was killed.")
                 given_up.append(run.id)
         return given_up
+
+
+def result_lines(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What a run gave, for people: each group's numbers in a line, then every text that it lists in one of its own."""
+    for group, result in results.items():
+        lists = {name: value for name, value in result.items() if _is_texts(value)}
+        yield f"{group}: {json.dumps({name: result[name] for name in result if name not in lists}, default=str)}"
+        for texts in lists.values():
+            yield from texts
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _run(document: Document) -> JobRun:
