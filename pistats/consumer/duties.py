@@ -55,6 +55,16 @@ class Duties:
         alike = takewhile(lambda one: one["kind"] == first["kind"] and one["tries"] == 0, found)
         return list(alike)[: TOGETHER[first["kind"]]]
 
+    async def given_up(self, requests: Sequence[Request]) -> bool:
+        """Whether these were put aside just now, because the process has ended on them three times.
+
+        A dead letter stays one instead: see `prepare`.
+        """
+        if requests[0]["kind"] == "redo_dead_letter" or requests[0]["tries"] < MAX_TRIES:
+            return False
+        await self.requests.put_aside(requests, f"the consumer's process ended {MAX_TRIES} times while at it")
+        return True
+
     async def prepare(self, requests: Sequence[Request]) -> Duty:
         """Enrich, look up, sort: everything that comes before the commit. Touches events of dead letters."""
         ids = [one["_id"] for one in requests]

@@ -109,6 +109,10 @@ class Requests:
             {"_id": {"$in": ids}}, [{"$set": {"partition": None, "was": "$partition", "error": {"$literal": error}}}]
         )
 
+    async def aside(self, most: int) -> list[Request]:
+        """Some of those that were put aside: `was` says of which partition, `error` why."""
+        return await self._requests.find({"partition": None}, {"visitors": 0}).sort("created_at").limit(most).to_list()
+
     async def split(self, request: Request, parts: Mapping[int, Mapping[str, Any]]) -> None:
         """Put one request per partition in the place of this one. `parts`: what differs, by partition."""
         pieces = [

@@ -268,7 +268,7 @@ class PartitionConsumer:
             cuts_passed = await self._settled()
             if cuts_passed is None:
                 return
-            if not await self._duties.forward(requests):
+            if not await self._duties.given_up(requests) and not await self._duties.forward(requests):
                 await self._fulfil(lease, offset, requests, projection, cuts_passed)
             if time.monotonic() > until:
                 return

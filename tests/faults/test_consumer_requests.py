@@ -188,6 +188,18 @@ async def test_a_request_that_cannot_be_done_is_put_aside_and_the_next_ones_are_
     assert "TypeError" in kept["error"]
 
 
+async def test_a_request_that_has_ended_the_process_three_times_is_put_aside(group: Database) -> None:
+    """Else it would end the next one, for ever, and its partition would stand still."""
+    await Requests(group).add([erase_visitor(0, "s", "v1"), erase_visitor(0, "s", "v2")])
+    await group["requests"].update_one({"_id": "erase:0:s:v1"}, {"$set": {"tries": 3}})
+    async with consuming(group, Broken()):
+        await until_done(group, "erase:0:s:v2")
+    (aside,) = await Requests(group).aside(3)
+    assert (aside["_id"], aside["was"]) == ("erase:0:s:v1", 0)
+    assert "3 times" in aside["error"]
+    assert await group["visitors"].count_documents({"_id.visitor_id": {"$in": ["v1", "v2"]}}) == 1
+
+
 async def test_what_concerns_a_visitor_who_has_moved_is_handed_on_when_nobody_moves_any_more(group: Database) -> None:
     settled: list[int | None] = [None]
 

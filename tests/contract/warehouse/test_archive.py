@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -78,6 +79,21 @@ async def test_doing_it_again_changes_nothing(group: Database, new_archive: NewA
     assert (await new_archive().run()).events == 0
 
     assert [await group[name].find().to_list() for name in ("files", "archived", "dirty_dates")] == before
+
+
+async def test_publishing_again_what_was_published_unheard_keeps_its_files(
+    group: Database, new_archive: NewArchive, root: str
+) -> None:
+    """As the driver does when a commit's answer is lost and the server has forgotten the transaction since."""
+    await group["chunks"].insert_one(chunk_document(some_events(20)))
+    archive = new_archive()
+    (unit,) = await archive.plan(datetime.now(UTC))
+    written = await archive.write(unit)
+
+    assert await archive.publish(written)
+    assert not await archive.publish(written)
+
+    assert files_on_disk(root) == {file.path for file in written.files}
 
 
 async def test_events_are_filed_under_their_own_site_and_date(group: Database, new_archive: NewArchive) -> None:
