@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Three on two cores: one or two of them wait for a process to start or a lease to end.
+WORKERS ?= 3
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
@@ -35,7 +37,7 @@ check: venv ## lint, types and import rules, in seconds
 	$(BIN)/lint-imports
 
 test: check ## lint, types, import rules and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --max-worker-restart 0
 
 bench: venv ## the benchmarks; results go to benchmarks/results
 	$(BIN)/python -m benchmarks

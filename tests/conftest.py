@@ -13,7 +13,7 @@ from pistats.mongo.client import connect
 from pistats.mongo.server import MongodServer
 from pistats.settings import MongoSettings
 
-pytest_plugins = ["tests.running_system"]
+pytest_plugins = ["tests.running_system", "tests.worker_groups"]
 
 UNIT_TESTS = Path(__file__).parent / "unit"
 TEST_COMMANDS = ("--setParameter", "enableTestCommands=1", "--setParameter", "ttlMonitorEnabled=false")

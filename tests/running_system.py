@@ -224,15 +224,6 @@ def new_system(directory: Path, *arguments: str) -> RunningSystem:
     return RunningSystem(directory / "data", http_port, dashboard_port, arguments)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever comes first waits until the system has started: that is not the test's own time."""
-    for item in items:
-        if {"system", "spare_system"} & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker(
-            "timeout"
-        ):
-            item.add_marker(pytest.mark.timeout(600))
-
-
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """The system that all tests share: leave it running and well. Use a site of your own in it."""
