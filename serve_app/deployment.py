@@ -21,7 +21,7 @@ from pistats.sites import SiteStore
 from pistats.topology import Topology, load_topology
 from pistats.topology_cache import TopologyCache
 from serve_app.ingest_asgi import IngestApp
-from serve_app.query.app import MAX_REQUESTS, build_query_app
+from serve_app.query.guard import MAX_REQUESTS
 from serve_app.tracker import SCRIPT
 
 INGEST = "ingest"
@@ -79,6 +79,9 @@ def query_builder(settings: Settings, mongodb_uri: str) -> Callable[[], FastAPI]
     """A function that builds the query API inside the replica."""
 
     def build() -> FastAPI:
+        # Only here: whoever deploys needs no DuckDB, which takes 100 MB and complains when its process ends.
+        from serve_app.query.app import build_query_app
+
         log_to_ray(logging.WARNING)
         return build_query_app(settings, mongodb_uri)
 

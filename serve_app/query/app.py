@@ -19,7 +19,7 @@ from pistats.sites import SiteStore
 from pistats.warehouse.condition import NUMBER_FIELDS, OPS, SESSION_FIELDS, TEXT_FIELDS
 from serve_app.query import events, funnel, history, ledger, live, retention, visitors
 from serve_app.query.erasures import PATIENCE_S, Erasures
-from serve_app.query.guard import Guard
+from serve_app.query.guard import MAX_REQUESTS, Guard
 from serve_app.query.live_numbers import LiveNumbers, NewView
 from serve_app.query.parts import Parts
 from serve_app.query.problem import Problem, answer_problems
@@ -48,9 +48,6 @@ and 503 ask again when `Retry-After` seconds have passed.
 
 ROOT_PATH = "/api"
 """Where Serve puts the application."""
-
-MAX_REQUESTS = 256
-"""Requests that one process holds at once, live streams included."""
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
     part.router for part in (live, history, retention, funnel, events, visitors, ledger)

@@ -6,6 +6,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.query.problem import OVERLOADED, problem_response
 
+MAX_REQUESTS = 256
+"""Requests that one process holds at once, live streams included."""
+
 MAX_BODY_BYTES = 100_000
 """A funnel of ten steps with large conditions has some ten kilobytes."""
 
