@@ -79,28 +79,26 @@ def set_watermarks(watermarks: Any, hours_back: dict[str, float], **changes: Any
         )
 
 
-def test_a_job_runs_by_either_command_and_by_the_schedule(system: RunningSystem) -> None:
+def test_a_job_runs_by_command_and_by_the_schedule(system: RunningSystem) -> None:
     key = system.site("jobs")["write_key"]
     with MongoClient[dict[str, Any]](system.runtime["mongodb_uri"]) as client:
         chunks, schedule = group(system, client)["chunks"], client["pistats"]["watermarks"]
         # Later than by itself, so that nobody archives before we do; when the test is over in any case.
         set_watermarks(schedule, dict.fromkeys(JOBS, 0), not_before=int((time.time() + JOB_TIMEOUT_S) * 1000))
-        for number, command in enumerate(("pistats", "ray", "schedule")):
-            event = {"name": "ping", "time": days_ago(number + 1)}
-            sent, _ = system.send(key, *({**event, "event_id": f"{command}-{one}"} for one in range(20)))
+        for days, how in enumerate(("command", "schedule"), start=1):
+            event = {"name": "ping", "time": days_ago(days)}
+            sent, _ = system.send(key, *({**event, "event_id": f"{how}-{one}"} for one in range(20)))
             assert sent == 202
             system.wait_until_consumed()
-            if command == "pistats":
+            if how == "command":
                 assert '"events":' in system.run("job", "archive", "--wait").stdout
-            elif command == "ray":
-                assert '"events":' in submit(system, "python", "-m", "jobs.archive")
             else:
                 made_up = by_the_schedule(system, schedule)
             assert chunks.count_documents({"sites": "jobs"}) == 0
     assert made_up["archive"]["result"]["live"]["events"] >= 20
-    assert made_up["rollup"]["result"]["live"]["rollups"] >= 2
-    assert made_up["retention"]["result"]["live"]["cells"] >= 3
-    assert made_up["parity"]["result"]["live"]["days"] == 2
+    assert made_up["rollup"]["result"]["live"]["rollups"] >= 1
+    assert made_up["retention"]["result"]["live"]["cells"] >= 2
+    assert made_up["parity"]["result"]["live"]["days"] >= 2
     archived = [run for run in runs(system) if run["job"] == "archive"]
     assert {run["state"] for run in archived} == {"succeeded"}
 
@@ -153,7 +151,6 @@ def test_a_log_is_imported_once_by_either_command(system: RunningSystem, log: Pa
         submit(system, *several, submission_id="backfill-old-logs")
     (run,) = [run for run in runs(system) if run["job"] == "backfill"]
     assert (run["id"], run["state"]) == ("backfill-old-logs", "succeeded")
-    assert "imported before 2" in system.run("import", str(more), "--site", site, "--format", "combined").stdout
     found = exported(system, site, *MAY_2015)
     assert len(found) == len({event["event_id"] for event in found}) == 10_001
     people = {event["visitor_id"] for event in found if not event["is_bot"]}
