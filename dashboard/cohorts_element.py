@@ -76,8 +76,8 @@ def cohort_label(start: date, granularity: str) -> str:
 
 
 def _before(query: RetentionQuery, cohorts: Sequence[Cohort]) -> str:
-    who = "first seen" if query.mode == "first" else "active"
-    return f"Nobody was {who} before {fmt.day(cohorts[0].start)}: earlier {query.granularity}s are left out."
+    who = "did this" if query.event else "was first seen" if query.mode == "first" else "was active"
+    return f"Nobody {who} before {fmt.day(cohorts[0].start)}: earlier {query.granularity}s are left out."
 
 
 def _row(query: RetentionQuery, cohort: Cohort, deepest: float, picked: str, clicks: bool) -> Data:

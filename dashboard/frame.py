@@ -11,7 +11,7 @@ from dashboard.sign_in import SignIn
 
 STYLE = """
 <style>
-  [data-testid="stHeader"] { background: transparent; }
+  [data-testid="stHeader"] { background: light-dark(#f7f7f9, #101116); }
   .stVerticalBlock { gap: 0.9rem; }
   [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] style) { display: none; }
   /* Readable in the dark, too, where the accent is light. */

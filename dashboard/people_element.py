@@ -34,7 +34,7 @@ def cell_people_data(
     more = f", the first {len(shown):,} shown" if answer.total > len(shown) else ""
     return people_data(
         f"{cohort_label(start, query.granularity)} · {UNITS[query.granularity].lower()} {n}",
-        f"{fmt.exact(answer.total)} visitors{more}",
+        f"{fmt.exact(answer.total)} visitor{'' if answer.total == 1 else 's'}{more}",
         shown,
         ["Nobody", "No visitor of this cohort came back in this period."],
     )

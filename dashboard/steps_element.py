@@ -46,9 +46,11 @@ def _step(index: int, name: tuple[str, str], steps: Sequence[FunnelStepResult]) 
 
 
 def _way(before: FunnelStepResult, step: FunnelStepResult) -> Data:
+    if not before.visitors:
+        return {"went_on": "", "median": "", "lost": "nobody was left to go on"}
     lost = before.visitors - step.visitors
     return {
-        "went_on": fmt.percent(step.visitors / before.visitors if before.visitors else None),
+        "went_on": fmt.percent(step.visitors / before.visitors),
         "median": "" if step.median_s is None else fmt.duration(step.median_s),
         "lost": f"{fmt.number(lost)} did not" if lost else "everyone did",
     }

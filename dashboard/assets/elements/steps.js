@@ -11,7 +11,7 @@ function step(item) {
 }
 
 function way(item) {
-  return put(make('div', 'way value'), put(make('span'), make('b', '', item.went_on), ' went on'), item.median ? put(make('span'), 'median ', make('b', '', item.median)) : null, make('span', '', item.lost))
+  return put(make('div', 'way value'), item.went_on ? put(make('span'), make('b', '', item.went_on), ' went on') : null, item.median ? put(make('span'), 'median ', make('b', '', item.median)) : null, make('span', '', item.lost))
 }
 
 export default element((root, data) => {

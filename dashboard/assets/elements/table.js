@@ -1,6 +1,7 @@
 // One dimension as ranked rows. A click on a row filters the page; "All" opens every row with every metric.
 
 const ROWS = 8
+const CODE = /^[A-Z]{2}$/ // a country comes as its code; what is none has no room in the badge
 
 function row(data, item, send) {
   const button = make('button', `row${item.unknown ? ' unknown' : ''}`)
@@ -11,7 +12,7 @@ function row(data, item, send) {
   part.style.transform = `scaleX(${item.share})`
   const number = make('span', 'number value', item.cells[0].text)
   number.title = item.cells[0].exact
-  put(button, part, data.kind === 'country' && !item.unknown ? make('span', 'code', item.code) : null, cut(make('span', 'name text'), item.name), make('span', 'share value', item.part), number)
+  put(button, part, data.kind === 'country' && CODE.test(item.code ?? '') ? make('span', 'code', item.code) : null, cut(make('span', 'name text'), item.name), make('span', 'share value', item.part), number)
   button.onclick = () => send('pick', item.key)
   return button
 }

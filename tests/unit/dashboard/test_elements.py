@@ -160,6 +160,11 @@ def test_a_funnel_says_who_went_on_and_how_fast() -> None:
     assert (second["name"], second["way"]["went_on"], second["way"]["lost"]) == (EVIL, f"25{NO_BREAK}%", "150 did not")
     assert second["way"]["median"] == f"1{NO_BREAK}m 30{NO_BREAK}s"
     assert third["way"]["lost"] == "everyone did"
+    ended = FunnelReport(
+        steps=(steps[0], FunnelStepResult(0, 0, None), FunnelStepResult(0, 0, None)), complete_through=None
+    )
+    ways = [step["way"]["lost"] for step in steps_data(names, ended, "within 1 day")["steps"][1:]]
+    assert ways == ["200 did not", "nobody was left to go on"]
     nobody = FunnelReport(steps=(FunnelStepResult(0, 0, None),), complete_through=None)
     assert steps_data([("a", "")], nobody, "within 1 day")["empty"]
 
