@@ -93,8 +93,12 @@ class Stream:
         layout = (await load_topology(self.database, newest=True)).sealed_epoch
         await asyncio.sleep(self.random.choice([0, 0, 0.01, 0.05]))  # until then callers meet the former one
         partition = StreamPartition(number, log, STREAM, layout=layout)
-        if number in self._partitions:
-            self._former.append(self._partitions[number])
+        former = self._partitions.get(number)
+        if former is not None and former.status().epoch > log.epoch:  # opened later: that one has the log
+            self._former.append(partition)
+            return former
+        if former is not None:
+            self._former.append(former)
         self._partitions[number] = partition
         return partition
 
