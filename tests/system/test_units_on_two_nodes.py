@@ -59,7 +59,7 @@ def on_two_nodes(directory: Path, *asked: tuple[Callable[[Any], Any], Sequence[A
             env={**other, **own, "PYTHONPATH": str(SCRIPT.parents[2])},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,  # busy cores start two nodes slowly
         )
         wait_for(lambda: not _processes_of(sockets), 10, "the cluster's processes have ended")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 from jobs.units import for_each_unit
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 180.0
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
