@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 
 LOG = Path(__file__).parents[3] / "shared" / "data" / "apache_access_2015.log.gz"
 RAY = Path(sys.executable).with_name("ray")
-JOB_TIMEOUT_S = 180.0
+JOB_TIMEOUT_S = 300.0
 NEW_LINE = '203.0.113.9 - - [30/May/2015:10:00:0{number} +0000] "GET /{number} HTTP/1.1" 200 12 "-" "Mozilla/5.0"\n'
 MAY_2015 = ("--from", "2015-05-01", "--to", "2015-06-01")
 
