@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -214,7 +215,7 @@ def make_dead_letter(group: Any, record: dict[str, Any], detail: str) -> dict[st
         "detail": detail,
         "payload": orjson.dumps(record["event"]),
         "code_version": "0",
-        "created_at": group["partitions"].find_one()["committed_at"],
+        "created_at": datetime.now(UTC),
     }
     group["dead_letters"].insert_one(letter)
     return letter
