@@ -16,6 +16,9 @@ from pistats.errors import QueryError
 SESSION_FIELDS = ("entry_page", "exit_page", "source", "medium", "campaign", "channel")
 """Of the event's session, not of the event: the source is that of the session's first arrival."""
 
+DIRECT = "Direct"
+"""The channel of an arrival from nowhere known, and its source as it is shown."""
+
 TEXT_FIELDS = (
     "name",
     "event_id",
@@ -231,7 +234,7 @@ def _session_sql(field: str) -> str:
 
 def source_sql(relation: str) -> str:
     """The source as it is shown: an arrival from nowhere known is called Direct, as on the live page."""
-    return f"coalesce({relation}.source, CASE WHEN {relation}.channel = 'Direct' THEN 'Direct' END)"
+    return f"coalesce({relation}.source, CASE WHEN {relation}.channel = '{DIRECT}' THEN '{DIRECT}' END)"
 
 
 def _text(value: Scalar) -> str:

@@ -1,4 +1,4 @@
-"""Counts of events and sessions by time and dimension: what history reports show and rollups keep.
+"""Counts of events and sessions by time and dimension: what history reports show.
 
 Everything is kept as sums that add up (`SUMS`): over buckets, because a visitor is in one bucket only, and over
 periods, but for `visitors`, which are distinct within their row's own period. Rates are made of sums at the very end.
@@ -6,12 +6,12 @@ periods, but for `visitors`, which are distinct within their row's own period. R
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any
 
 from pistats.enrich.session import PAGE_VIEW
 from pistats.settings import BUCKETS
-from pistats.warehouse.condition import SESSION_FIELDS, Condition, source_sql
+from pistats.warehouse.condition import DIRECT, SESSION_FIELDS, Condition, source_sql
 from pistats.warehouse.engine import Connection
 from pistats.warehouse.periods import Granularity, SiteDays
 from pistats.warehouse.sessions import ARRIVAL, BOTS_SQL, FIRST_KNOWN, SessionPlan, bucket_sql, build_sessions
@@ -28,9 +28,6 @@ OWN_DIMENSIONS = {"page": "path", "event": "name", **{name: name for name in FIR
 DIMENSIONS = (*OWN_DIMENSIONS, *SESSION_DIMENSIONS)
 
 Rows = list[tuple[Any, ...]]
-
-FEW_GROUPINGS = 2
-"""For more, events and sessions are joined once, and kept."""
 
 PART_EVENTS = 2_000_000
 """Events that are put into sessions at once: some 500 MB with all dimensions."""
@@ -99,8 +96,8 @@ def measure(
     for buckets in parts:
         _prepare(connection, asked, buckets)
         if asked.of_events:
-            for by, same in groupby(zip(asked.groupings, tables, strict=True), key=lambda pair: pair[0].by):
-                _add_events(connection, asked, by, list(same))
+            for table, grouping in zip(tables, asked.groupings, strict=True):
+                _add_events(connection, asked, grouping, table)
         if asked.of_sessions:
             for table, grouping in zip(tables, asked.groupings, strict=True):
                 _add_sessions(connection, asked, grouping, table)
@@ -156,8 +153,7 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     joined = " LEFT JOIN sessions AS s ON e.run = s.run" if of_session else ""
     extra = "".join(f", s.{name} AS session_{name}" for name in of_session)
     if condition is None:
-        kind = "TABLE" if len(asked.groupings) > FEW_GROUPINGS else "VIEW"
-        connection.execute(f"CREATE OR REPLACE TEMP {kind} picked AS SELECT e.*{extra} FROM {source}{joined}")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW picked AS SELECT e.*{extra} FROM {source}{joined}")
         return
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE picked AS SELECT e.*{extra} FROM {source}{joined} WHERE {condition.sql}",
@@ -165,31 +161,16 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     )
 
 
-def _add_events(
-    connection: Connection, asked: Measure, by: tuple[str, ...], tables: list[tuple[Grouping, str]]
-) -> None:
-    """Into every table by these dimensions. The granularity of the first one is the finest, or the only one."""
-    keys = [f"k{at}" for at in range(len(by))]
-    finest, _ = tables[0]
-    selected = [f"{_event_key(asked, finest, name)} AS {key}" for key, name in zip(keys, by, strict=True)]
-    seen = f"""(SELECT {"".join(f"{one}, " for one in selected)} visitor, count(*) AS seen,
-                       count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
-                FROM picked WHERE {_within(asked, "event_time")} GROUP BY ALL)"""
-    if len(tables) > 1:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE seen AS FROM {seen}")
-        seen = "seen"
+def _add_events(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
+    keys = [f"k{at}" for at in range(len(grouping.by))]
+    selected = [f"{_event_key(asked, grouping, name)} AS {key}" for key, name in zip(keys, grouping.by, strict=True)]
     group = f"GROUP BY {', '.join(keys)}" if keys else ""
-    for grouping, table in tables:
-        if grouping is not finest and "time" in by:
-            at = keys[by.index("time")]
-            period = asked.days.period_sql(grouping.granularity, at)
-            seen = f"""(SELECT * REPLACE ({period} AS {at}, sum(seen) AS seen, sum(seen_views) AS seen_views)
-                        FROM seen GROUP BY ALL)"""
-        connection.execute(f"""
-            INSERT INTO {table} BY NAME
-            SELECT {"".join(f"{key}, " for key in keys)} count(*) AS visitors, sum(seen_views) AS views,
-                   sum(seen) AS events
-            FROM {seen} {group}""")
+    connection.execute(f"""
+        INSERT INTO {table} BY NAME
+        SELECT {"".join(f"{key}, " for key in keys)} count(*) AS visitors, sum(seen_views) AS views, sum(seen) AS events
+        FROM (SELECT {"".join(f"{one}, " for one in selected)} visitor, count(*) AS seen,
+                     count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
+              FROM picked WHERE {_within(asked, "event_time")} GROUP BY ALL) {group}""")
 
 
 def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
@@ -212,7 +193,7 @@ def _event_key(asked: Measure, grouping: Grouping, name: str) -> str:
     if name == "time":
         return asked.days.period_sql(grouping.granularity, "event_time")
     if name == "source":
-        return "coalesce(session_source, CASE WHEN session_channel = 'Direct' THEN 'Direct' END)"
+        return f"coalesce(session_source, CASE WHEN session_channel = '{DIRECT}' THEN '{DIRECT}' END)"
     return f"session_{name}" if name in SESSION_DIMENSIONS else f'"{OWN_DIMENSIONS[name]}"'
 
 

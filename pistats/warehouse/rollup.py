@@ -6,9 +6,9 @@ decides what to count; who counts the units (a loop, or Ray's tasks) is given to
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import product
 from typing import Any
 
 import duckdb
@@ -19,11 +19,12 @@ from xxhash import xxh3_128_hexdigest
 from pistats.clock import Clock, now_ms
 from pistats.enrich.session import GAP_MS
 from pistats.sites import Site
+from pistats.warehouse.dimension_sums import DimensionSums, add_up_dimensions
+from pistats.warehouse.dimensions import count_dimensions
 from pistats.warehouse.engine import Connection, Events, Source
-from pistats.warehouse.measures import DIMENSIONS, SUMS, Grouping, Measure, bucket_parts, measure
+from pistats.warehouse.measures import bucket_parts
 from pistats.warehouse.periods import Granularity, SiteDays, day_of_ms, days_of, next_period, period_start
 from pistats.warehouse.rollup_files import (
-    SUMS_SCHEMA,
     VISITORS_SCHEMA,
     Rollup,
     RollupStore,
@@ -32,9 +33,6 @@ from pistats.warehouse.rollup_files import (
 )
 from pistats.warehouse.sessions import MARGIN_MS, bucket_sql
 from pistats.warehouse.storage import ROLLUPS, Storage
-
-TOTAL = ""
-"""The dimension of the rows that count everything."""
 
 ROW_GROUP_ROWS = 16_384
 """Of a file of sums: small, so that one dimension is read without the others."""
@@ -60,6 +58,15 @@ class Unit:
 class Counted:
     """What a unit gives: sums, the visitors of its days, and the end of the last session that starts in them."""
 
+    sums: list[DimensionSums]
+    visitors: pa.Table
+    last_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The same of all units of a period: the tables of its files."""
+
     sums: pa.Table
     visitors: pa.Table
     last_end: int
@@ -69,22 +76,19 @@ CountUnits = Callable[[Sequence[Unit]], Sequence[Counted]]
 """Counts every unit, in any order and place, and gives the results in the order of the units."""
 
 
-def count_unit(unit: Unit, threads: int = 1) -> Counted:
+def count_unit(unit: Unit) -> Counted:
     """The sums of one unit. Reads only, so it may be repeated anywhere."""
-    config: dict[str, Any] = {"threads": threads, "memory_limit": UNIT_MEMORY}
+    config: dict[str, Any] = {"threads": 1, "memory_limit": UNIT_MEMORY}
     with duckdb.connect(config=config) as connection:
         unit.events.register(connection, "events")
-        groupings = [
-            Grouping(("time",) if dimension == TOTAL else ("time", dimension), granularity)
-            for dimension, granularity in product((TOTAL, *DIMENSIONS), unit.granularities)
-        ]
-        measure(connection, Measure(unit.days, tuple(groupings)), [unit.buckets])
-        return Counted(_sums(connection, groupings), _visitors(connection, unit), _last_end(connection, unit.days))
+        sums = count_dimensions(connection, unit.days, unit.granularities, unit.buckets)
+        return Counted(sums, _visitors(connection, unit), _last_end(connection, unit.days))
 
 
-def count_in_a_loop(units: Sequence[Unit]) -> list[Counted]:
-    """`CountUnits` without a framework."""
-    return [count_unit(unit, threads=2) for unit in units]
+def count_in_threads(units: Sequence[Unit]) -> list[Counted]:
+    """`CountUnits` without a framework: two at a time, because most of it is done without the interpreter's lock."""
+    with ThreadPoolExecutor(2, thread_name_prefix="rollup") as pool:
+        return list(pool.map(count_unit, units))
 
 
 def units_of(events: Events, days: SiteDays, granularities: tuple[Granularity, ...]) -> list[Unit]:
@@ -94,18 +98,13 @@ def units_of(events: Events, days: SiteDays, granularities: tuple[Granularity, .
         return [Unit(events, days, granularities, buckets) for buckets in bucket_parts(connection)]
 
 
-def add_up(counted: Sequence[Counted]) -> Counted:
-    """The results of all units of a period as one, in the order of the files."""
-    with duckdb.connect() as connection:
-        connection.register("parts", pa.concat_tables([one.sums for one in counted]))
-        sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in SUMS)
-        table = connection.sql(
-            f"SELECT granularity, dimension, time, value, {sums} FROM parts GROUP BY ALL"
-            " ORDER BY granularity, dimension, time, value NULLS FIRST"
-        ).to_arrow_table()
-    visitors = pa.concat_tables([one.visitors for one in counted])
-    visitors = visitors.sort_by([("bucket", "ascending"), ("visitor_id", "ascending")])
-    return Counted(table.cast(SUMS_SCHEMA), visitors, max(one.last_end for one in counted))
+def add_up(counted: Sequence[Counted]) -> Period:
+    """The results of all units of a period, in the order of the units."""
+    return Period(
+        add_up_dimensions(one.sums for one in counted),
+        pa.concat_tables([one.visitors for one in counted]),
+        max(one.last_end for one in counted),
+    )
 
 
 class Rollups:
@@ -119,7 +118,7 @@ class Rollups:
         group_name: str,
         run_id: str,
         clock: Clock = now_ms,
-        count: CountUnits = count_in_a_loop,
+        count: CountUnits = count_in_threads,
     ) -> None:
         self._store = store
         self._source = source
@@ -210,8 +209,8 @@ class Rollups:
             site, granularity, start, counted, marks={}, days=digests, read_time=read_time, closes_at=range_.to_ms
         )
 
-    async def _counted(self, events: Events, days: SiteDays, granularities: tuple[Granularity, ...]) -> Counted:
-        def work() -> Counted:
+    async def _counted(self, events: Events, days: SiteDays, granularities: tuple[Granularity, ...]) -> Period:
+        def work() -> Period:
             return add_up(self._count(units_of(events, days, granularities)))
 
         return await asyncio.to_thread(work)
@@ -221,7 +220,7 @@ class Rollups:
         site: Site,
         granularity: Granularity,
         start: date,
-        counted: Counted,
+        counted: Period,
         *,
         marks: dict[str, str],
         days: dict[str, str],
@@ -273,27 +272,15 @@ class Rollups:
                 await self._store.clear(site.name, {marked: version})
 
 
-def _sums(connection: Connection, groupings: Sequence[Grouping]) -> pa.Table:
-    sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in SUMS)
-    parts = []
-    for at, grouping in enumerate(groupings):
-        dimension = grouping.by[1] if len(grouping.by) > 1 else TOTAL
-        value = "k1" if dimension else "NULL::VARCHAR"
-        parts.append(
-            f"SELECT '{grouping.granularity}' AS granularity, '{dimension}' AS dimension, k0 AS time, {value} AS value,"
-            f" {sums} FROM sums_{at} GROUP BY ALL"
-        )
-    return connection.sql(" UNION ALL ".join(parts)).to_arrow_table().cast(SUMS_SCHEMA)
-
-
 def _visitors(connection: Connection, unit: Unit) -> pa.Table:
-    """Each visitor of a single day; a week's and month's are those of its days."""
+    """Each visitor of a single day, by bucket and id; a week's and month's are those of its days."""
     if unit.granularities != ("hour", "day"):
         return VISITORS_SCHEMA.empty_table()
     within = f"event_time >= {unit.days.from_ms} AND event_time < {unit.days.to_ms}"
     table = connection.sql(
         f"SELECT DISTINCT bucket, visitor_id, {days_of(unit.days.from_date)} AS day FROM events"
         f" WHERE NOT is_bot AND {within} AND {bucket_sql(unit.buckets)}"
+        " ORDER BY bucket, visitor_id"
     ).to_arrow_table()
     return table.cast(VISITORS_SCHEMA)
 

@@ -3,8 +3,9 @@
 A rollup is one period of a site: a day, a week or a month in the site's zone. `rollups` lists them, one document each;
 a file that no document names does not exist for readers. Rollups stay when the raw events they were made of are gone.
 
-A file of sums has the columns of `SUMS_SCHEMA`, by dimension, then time and value; dimension "" is the totals. A day's
-file has its hours, too. A day also has a file of its visitors, each once: so visitors of any range are counted exactly.
+A file of sums has the columns of `SUMS_SCHEMA` (`dimension_sums`), by dimension, then time and value; dimension "" is
+the totals. A day's file has its hours, too. A day also has a file of its visitors, each once: so visitors of any range
+are counted exactly.
 """
 
 import re
@@ -21,21 +22,11 @@ import pyarrow.parquet as pq
 from pistats.enrich.session import GAP_MS
 from pistats.mongo.indexes import Database
 from pistats.warehouse.engine import Connection, FoundEvents
-from pistats.warehouse.measures import SUMS
 from pistats.warehouse.periods import DAY_MS, Granularity, day_start_ms
 from pistats.warehouse.storage import ROLLUPS, Storage
 
 _DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
 
-SUMS_SCHEMA = pa.schema(
-    [
-        ("granularity", pa.string()),
-        ("dimension", pa.string()),
-        ("time", pa.int64()),
-        ("value", pa.string()),
-        *((name, pa.int64()) for name in SUMS),
-    ]
-)
 VISITORS_SCHEMA = pa.schema([("bucket", pa.uint8()), ("visitor_id", pa.string()), ("day", pa.int64())])
 """`day` is since 1970-01-01, and the same in the whole file: files of many days are read as one."""
 

@@ -39,12 +39,12 @@ _SO_FAR = "(ROWS UNBOUNDED PRECEDING)"
 _VIEWED = f"name = '{PAGE_VIEW}'"
 _PASSIVE = ", ".join(f"'{name}'" for name in sorted(PASSIVE))
 
-ENGAGED_SQL = f"""
-    CASE WHEN name = '{ENGAGEMENT}' AND json_type(properties, '$.engaged_ms') IN ('UBIGINT', 'BIGINT', 'DOUBLE')
-         THEN CASE WHEN (properties->>'$.engaged_ms')::DOUBLE BETWEEN 0 AND {CAP_MS}
-                   THEN trunc((properties->>'$.engaged_ms')::DOUBLE)::BIGINT ELSE 0 END
-         ELSE 0 END"""
-"""Engaged time that an event reports, in ms: `pistats.enrich.session.engaged_ms_of`."""
+_REPORTED_SQL = f"""
+    CASE WHEN name = '{ENGAGEMENT}' THEN TRY_CAST((properties->'$.engaged_ms')::VARCHAR AS DOUBLE) END"""
+"""What an event reports of engaged time if it is a number: as JSON has it, text has quotes and is none."""
+
+_ENGAGED_SQL = f"coalesce(sum(trunc(reported_ms)::BIGINT) FILTER (reported_ms BETWEEN 0 AND {CAP_MS}), 0)"
+"""Engaged time of a session, in ms: `pistats.enrich.session.engaged_ms_of`, added up."""
 
 _ATTRIBUTES = {
     "entry_page": f"arg_min(path, (event_time, path)) FILTER ({_VIEWED} AND path <> '')",
@@ -122,7 +122,7 @@ def bucket_sql(buckets: tuple[int, int] | None) -> str:
 
 def _mark(connection: Connection, plan: SessionPlan, buckets: tuple[int, int] | None) -> None:
     columns = ", ".join(f'"{column}"' for column in plan.columns())
-    engaged = f", {ENGAGED_SQL} AS engaged_ms" if plan.engaged else ""
+    engaged = f", {_REPORTED_SQL} AS reported_ms" if plan.engaged else ""
     order = ", ".join(f'"{key}"' for key in ("visitor_id", "event_time", *(_SAME_TIME if plan.in_place else ())))
     place = ", row_number() OVER () AS place" if plan.in_place else ""
     dropped = "" if "visitor_id" in plan.event_columns else ", visitor_id"
@@ -182,7 +182,7 @@ def _aggregate(connection: Connection, plan: SessionPlan) -> None:
             FROM (
                 SELECT run, min(event_time) AS start_time, max(event_time) AS end_time, count(*) AS events,
                        count(*) FILTER ({_VIEWED}) AS views, bool_or(name NOT IN ({_PASSIVE})) AS interactive,
-                       {"sum(engaged_ms)" if plan.engaged else "0"}::BIGINT AS engaged_ms
+                       {_ENGAGED_SQL if plan.engaged else "0"}::BIGINT AS engaged_ms
                        {"".join(f", {sql}" for sql in attributes)}
                 FROM marked GROUP BY run
             )

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from pistats.reports.history import BY, METRICS, HistoryQuery
 from pistats.reports.history_answer import HistoryAnswer
+from pistats.warehouse.dimension_sums import add_up_dimensions
+from pistats.warehouse.dimensions import count_dimensions
 from pistats.warehouse.engine import QueryEngine
-from pistats.warehouse.measures import Grouping, Measure, measure, present
+from pistats.warehouse.measures import DIMENSIONS, Grouping, Measure, measure, present
 from pistats.warehouse.periods import SiteDays
 from tests.plain_history import Event, PlainSession, history
 from tests.table_events import TableEvents, TableSource, a_site, an_event, table_of
@@ -124,13 +126,50 @@ def test_parts_add_up_to_the_whole(there: list[Event], by: tuple[str, ...], zone
     days = SiteDays(zone, date.fromisoformat(FROM), date.fromisoformat(TO))
     asked = Measure(days, (Grouping(by, "hour"),))
     answers = []
-    for parts in ([(0, 63)], [(bucket, bucket) for bucket in range(64)]):
+    for parts in ([(0, 63)], [(low, low + 7) for low in range(0, 64, 8)]):
         with duckdb.connect() as connection:
             TableEvents(table_of(there)).register(connection)
             measure(connection, asked, parts)
             answers.append(present(connection, "sums_0", by, METRICS, 1_000))
 
     assert answers[0] == answers[1]
+
+
+@settings(LAW, max_examples=10)
+@given(
+    there=events(),
+    dimension=st.sampled_from(("", *DIMENSIONS)),
+    granularity=st.sampled_from(("hour", "day")),
+    zone=st.sampled_from(ZONES),
+)
+def test_every_dimension_at_once(there: list[Event], dimension: str, granularity: Any, zone: str) -> None:
+    days = SiteDays(zone, date.fromisoformat(FROM), date.fromisoformat(TO))
+    with duckdb.connect() as connection:
+        TableEvents(table_of(there)).register(connection)
+        parts = [count_dimensions(connection, days, ("hour", "day"), buckets) for buckets in ((0, 31), (32, 63))]
+    rows = [
+        row
+        for row in add_up_dimensions(parts).to_pylist()
+        if (row["granularity"], row["dimension"]) == (granularity, dimension)
+    ]
+
+    by = ("time", dimension) if dimension else ("time",)
+    expected = history(there, zone, FROM, TO, by, granularity)
+    found = {(days.label(granularity, row["time"]), row["value"])[: len(by)]: row for row in rows}
+    assert found.keys() == expected.keys()
+    assert len(rows) == len(found)
+    for key, values in expected.items():
+        row = found[key]
+        assert [row[name] for name in ("visitors", "views", "events", "sessions")] == [
+            values[name] for name in ("visitors", "views", "events", "sessions")
+        ]
+        for name, sum_, unit in (
+            ("bounce_rate", "bounces", 1),
+            ("visit_duration", "duration_ms", 1_000),
+            ("views_per_session", "session_views", 1),
+            ("engaged_time", "engaged_ms", 1_000),
+        ):
+            assert same(row[sum_] / unit, (values[name] or 0) * values["sessions"] * 1.0), (key, name)
 
 
 FILTERS: dict[str, tuple[dict[str, Any], Any]] = {

@@ -84,9 +84,9 @@ def test_the_same_on_two_nodes_as_in_a_loop(tmp_path: Path, events: EventSet) ->
     for results in (counted, returned):
         assert len({node for node, _ in results}) == 2
     spread = [result for _, result in counted]
-    loop = rollup.count_in_a_loop(rolled)
+    loop = rollup.count_in_threads(rolled)
     assert [one.last_end for one in spread] == [one.last_end for one in loop]
-    alone = rollup.add_up(rollup.count_in_a_loop([day]))
+    alone = rollup.add_up(rollup.count_in_threads([day]))
     assert alone.sums.num_rows > 1_000
     for parts in (spread, loop):
         together = rollup.add_up(parts)

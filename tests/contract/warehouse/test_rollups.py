@@ -22,7 +22,7 @@ from pistats.warehouse.engine import QueryEngine
 from pistats.warehouse.manifest import Manifest
 from pistats.warehouse.measures import DIMENSIONS
 from pistats.warehouse.periods import SiteDays
-from pistats.warehouse.rollup import Rollups, add_up, count_in_a_loop, units_of
+from pistats.warehouse.rollup import Rollups, add_up, count_in_threads, units_of
 from pistats.warehouse.rollup_files import RollupStore
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.storage import Storage
@@ -224,9 +224,9 @@ async def test_parts_of_a_period_add_up(
     [unit] = units_of(events, days, ("hour", "day"))
 
     # In a thread: the connection to MongoDB wants to be looked after meanwhile.
-    whole = add_up(await asyncio.to_thread(count_in_a_loop, [unit]))
+    whole = add_up(await asyncio.to_thread(count_in_threads, [unit]))
     units = [replace(unit, buckets=(low, low + 7)) for low in range(0, 64, 8)]
-    parts = add_up(await asyncio.to_thread(count_in_a_loop, units))
+    parts = add_up(await asyncio.to_thread(count_in_threads, units))
 
     assert parts.sums.equals(whole.sums)
     assert parts.visitors.equals(whole.visitors)
