@@ -1,11 +1,11 @@
 """Runs the benchmarks, prints their figures and keeps them in benchmarks/results.
 
-    python -m benchmarks                        # all, 20 minutes
+    python -m benchmarks                        # all, 35 minutes
     python -m benchmarks --quick                # the whole system's only, briefly: does everything still run?
     python -m benchmarks single_events idle     # only these
 
 `stream`, `enrich`, `ingest`, `consumer`, `archive` and `backfill` measure one part in a process of its own; `idle`,
-`single_events`, `end_to_end`, `freshness` and `replay` measure one running system, in this order.
+`single_events`, `end_to_end`, `freshness`, `viewers` and `replay` measure one running system, in this order.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import end_to_end, freshness, idle, replay, single_events
+from benchmarks import end_to_end, freshness, idle, replay, single_events, viewers
 from benchmarks.figures import RESULTS, Result, save
 from benchmarks.machine import commit, machine
 from benchmarks.part import measure_apart
@@ -39,6 +39,7 @@ WHOLE: dict[str, Callable[..., Result]] = {
     "single_events": single_events.measure,
     "end_to_end": end_to_end.measure,
     "freshness": freshness.measure,
+    "viewers": viewers.measure,
     "replay": replay.measure,
 }
 

@@ -110,6 +110,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
+        if self.request is None:  # the server takes leave of a connection that was idle for long
+            return
         received = self._received + data if self._received else data
         head = received.find(b"\r\n\r\n")
         if head < 0:

@@ -11,7 +11,6 @@ and on a narrow window.
 
 import asyncio
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -24,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
+from benchmarks.chromium import chromium
 from benchmarks.figures import Figure, Result, Target
 from benchmarks.part import arguments, run
 from benchmarks.warehouse_data import make_days
@@ -49,8 +49,6 @@ FIRST_PAINT_S, MAX_SHIFT = 1.5, 0.02
 SETTLED_MS = 1_000
 WIDTHS = {1600: "", 420: ", 420 pixels"}
 """Widths of the window; what a figure's name ends with. Times are of the first."""
-
-CHROMIUM = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 SHIFTS_JS = """
 window.shifts = []
@@ -106,16 +104,13 @@ async def make(group: Database, system: Database, root: Path, events: int) -> No
 
 async def measure_pages(url: str, password: str, visitor: str, result: Result) -> None:
     """The figures of every page, in a browser that is signed in."""
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(CHROMIUM))
+    async with chromium() as browser:
         for width in WIDTHS:
             async with _signed_in(browser, url, password, width, result) as page:
                 for look in LOOKS:
                     await _look(result, page, url, look, visitor, width)
                 if width == next(iter(WIDTHS)):
                     await _click_a_filter(result, page, url)
-        await browser.close()
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ def as_fragment() -> AbstractContextManager[object]:
     return st.container()
 
 
-def say_counting(freshness: AbstractContextManager[object]) -> None:
-    """Keeps the room in which the page will say how far its numbers reach."""
+def say_counting(freshness: AbstractContextManager[object], timezone: str) -> None:
+    """Keeps the room in which the page will say how far its numbers reach: as long as those words."""
     with freshness:
-        st.caption("counting…", help="The numbers are on their way.")
+        st.caption(f"complete through --:--:-- · {timezone.replace('_', ' ')}", help="The numbers are on their way.")

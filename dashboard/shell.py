@@ -3,6 +3,7 @@
 Without them the window shows Streamlit's title and a narrow column on white, and everything moves when ours arrive.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit
@@ -19,9 +20,16 @@ TITLE, OWN_TITLE = "<title>Streamlit</title>", "<title>piStats</title>"
 FAVICON = '<link rel="shortcut icon" href="./favicon.png" />'
 
 
+EARLY = ("BidiComponent", "ButtonGroup", "Html", "Selectbox")
+"""Scripts of Streamlit that most pages need. It asks for each when the first such element has come, one after the
+other; until then something of another size stands in its place."""
+
+
 def routes() -> list[Route]:
     """What answers a browser that opens a page. Everything that the document asks for comes from Streamlit."""
-    document = shell((Path(streamlit.__file__).parent / "static" / "index.html").read_text("utf-8"))
+    static = Path(streamlit.__file__).parent / "static"
+    early = sorted(path.name for name in EARLY for path in (static / "static" / "js").glob(f"{name}.*.js"))
+    document = shell((static / "index.html").read_text("utf-8"), early)
 
     async def show(_request: Request) -> HTMLResponse:
         return HTMLResponse(document, headers={"cache-control": "no-cache"})
@@ -29,7 +37,9 @@ def routes() -> list[Route]:
     return [Route(path, show) for path in PATHS]
 
 
-def shell(document: str) -> str:
+def shell(document: str, early: Sequence[str] = ()) -> str:
     """Streamlit's document with what is ours in it. What a newer one does not have is left as it is."""
     style = f"<style>\n{(ASSETS / 'shell.css').read_text('utf-8')}</style>"
-    return document.replace(TITLE, OWN_TITLE).replace(FAVICON, "").replace("</head>", f"{style}\n</head>", 1)
+    links = [f'<link rel="modulepreload" crossorigin href="./static/js/{name}">' for name in early]
+    ours = "\n".join([style, *links, "</head>"])
+    return document.replace(TITLE, OWN_TITLE).replace(FAVICON, "").replace("</head>", ours, 1)

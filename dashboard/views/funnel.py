@@ -47,12 +47,12 @@ def show() -> None:
         query = _query(days, steps, window, order)
         if query_state.values("step"):
             asked.begin(("funnel", query))
-        shape_first(KEY, lambda: _shape(freshness))
+        shape_first(KEY, lambda: _shape(freshness, asked.site.timezone))
         guarded(lambda: _result(asked, steps, query, WINDOWS[window], freshness))
 
 
-def _shape(freshness: Any) -> None:
-    say_counting(freshness)
+def _shape(freshness: Any, timezone: str) -> None:
+    say_counting(freshness, timezone)
     STEPS.show(KEY, LOADING)
 
 

@@ -54,7 +54,7 @@ def show() -> None:
         query_state.choose("Bots", BOTS, "bots", "exclude", kind="select", width=150)
         annotate_button(asked, days)
         export_button(asked, over_time, [card.chosen(query_state.value(card.key)) for card in CARDS])
-    shape_first(OVERVIEW_KEY, partial(_shape, freshness))
+    shape_first(OVERVIEW_KEY, partial(_shape, freshness, asked.site.timezone))
     with freshness:
         guarded(lambda: say_complete(asked.answer("history", over_time).complete_through, asked))
     guarded(partial(_overview, asked, days, over_time))
@@ -108,8 +108,8 @@ def _grid() -> list[Any]:
     return [column for _ in range((len(CARDS) + 1) // 2) for column in st.columns(2)]
 
 
-def _shape(freshness: Any) -> None:
-    say_counting(freshness)
+def _shape(freshness: Any, timezone: str) -> None:
+    say_counting(freshness, timezone)
     OVERVIEW.show(OVERVIEW_KEY, LOADING)
     *places, last = _grid()
     for place, card in zip(places, CARDS, strict=True):

@@ -36,12 +36,12 @@ def show() -> None:
     if not visitor_id:
         _recent(asked)
         return
-    shape_first(KEY, lambda: _shape(freshness))
+    shape_first(KEY, lambda: _shape(freshness, asked.site.timezone))
     guarded(lambda: _visitor(asked, visitor_id, freshness, actions))
 
 
-def _shape(freshness: Any) -> None:
-    say_counting(freshness)
+def _shape(freshness: Any, timezone: str) -> None:
+    say_counting(freshness, timezone)
     TIMELINE.show(KEY, LOADING)
 
 
