@@ -10,6 +10,7 @@ Processor time and memory are without mongod's.
 
 import asyncio
 import multiprocessing
+import os
 import secrets
 import tempfile
 import time
@@ -184,10 +185,15 @@ def a_day() -> date:
     return day
 
 
+def print_nothing() -> None:
+    """For a process of a pool: DuckDB takes it for a terminal, and draws progress bars."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 async def roll_up(group: Database, source: EventSource, storage: Storage, day: date) -> None:
     """As the job does it in the night after the day: week and month are not over yet."""
     that_night = (days_of(day) + 1) * DAY_MS + NIGHT_MS
-    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"), initializer=print_nothing) as pool:
         rollups = Rollups(
             RollupStore(group), source, storage, "live", "benchmark",
             clock=lambda: that_night, count=lambda units: list(pool.map(count_unit, units)),

@@ -43,5 +43,6 @@ def measure_apart(name: str, given: dict[str, Any]) -> Result:
 
 
 def _measure(name: str, given: dict[str, Any]) -> Result:
+    sys.modules["__main__"].__file__ = __file__  # else DuckDB takes this for a terminal, and draws progress bars
     result: Result = import_module(f"benchmarks.{name}").measure(**given)
     return result

@@ -35,7 +35,7 @@ def _prepare_process(owner_pid: int) -> None:
 
 
 def _do_without_pandas() -> None:
-    """Arrow looks for pandas when it first makes an array, and remembers the answer: more than a second and 50 MB."""
+    """Arrow looks for pandas when it first makes an array, and remembers the answer: more than a second."""
     sys.meta_path.insert(0, _NoPandas)
     try:
         pa.array([0])
