@@ -36,7 +36,7 @@ def live_element(site: str, snapshot: dict[str, Any], ingest_url: str) -> None:
         "socket": f"{PATH}?{urlencode({'site': site})}",
         "glossary": {key: asdict(term) for key, term in GLOSSARY.items()},
         "snippet": f'<script defer src="{ingest_url}/t.js" data-key="WRITE_KEY"></script>',
-        "hint": f"WRITE_KEY was shown when the site was added; pistats site rotate-key {site} makes a new one.",
+        "hint": "WRITE_KEY was shown when the site was added. Site settings make a new one.",
     }
     # In a list: Streamlit searches the values of a dict for data frames, and imports pandas for that (80 MB, seconds).
     _element(key="live", data=[shown])

@@ -80,7 +80,7 @@ def partitions_grid(report: OperationsReport) -> Data:
     columns = (
         column("Partition"),
         column("First offset", "The oldest record that is still there.", right=True),
-        column("End offset", "One behind the newest record.", right=True),
+        column("End offset", "One behind the newest record, as of two seconds ago at most.", right=True),
         column("Committed", "Everything before it is counted.", right=True),
         column(
             "Lag", "End offset − committed offset, in events, and the age of the oldest one that waits.", right=True

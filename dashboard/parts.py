@@ -25,6 +25,9 @@ STYLE = """
   [class*="st-key-problem"] [data-testid="stText"] * { color: light-dark(#a3253b, #ff9aa8); }
   [class*="st-key-done"] { padding: 10px 14px; border-radius: 10px; background: light-dark(#e8f6ee, #14301f); }
   [class*="st-key-done"] [data-testid="stText"] * { color: light-dark(#0f6b3d, #7ddba6); }
+  .st-key-waiting_for_event { padding: 10px 14px; border-radius: 10px; background: light-dark(#eeeefb, #23243a); }
+  .st-key-waiting_for_event p { font-size: 14px; line-height: 20px; }
+  [data-testid="stHeaderActionElements"] a { display: none; }
   [data-testid="stText"] { font: inherit; font-size: 14px; line-height: 20px; }
   [data-testid="stText"] * { white-space: pre-wrap; overflow-wrap: anywhere; }
 </style>

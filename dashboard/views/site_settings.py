@@ -127,7 +127,7 @@ def _keys(site: Site) -> None:
         if new is not None and new.site == site.name:
             for label, key in (("Write key", new.write_key), ("Read key", new.read_key)):
                 if key:
-                    st.markdown(f"**{label}**")
+                    st.caption(label)
                     st.code(key, language=None)
             problem("once", "Copy it now: only its hash is kept.")
             st.button("I have copied it", on_click=lambda: st.session_state.pop(NEW_KEYS, None))

@@ -53,11 +53,14 @@ def past(now: int) -> list[dict[str, Any]]:
     chance, events = random.Random(7), list[dict[str, Any]]()
 
     def visit(visitor: str, start: int, about: dict[str, Any]) -> None:
-        time = start
-        for _ in range(chance.choice((1, 1, 2, 3, 5))):
+        time, pages = start, chance.choice((1, 1, 2, 3, 5))
+        for _ in range(pages):
             path, title = PAGES[int(len(PAGES) * chance.random() ** 2)]
             events.append(_past(len(events), visitor, time, path=path, title=title, **about))
             time += chance.randint(8_000, 90_000)
+        if pages > 1:
+            read = {"name": "engagement", "properties": {"engaged_ms": (time - start) * 2 // 3}}
+            events.append(_past(len(events), visitor, time, path=path, title=title, **read, **about))
         if chance.random() < 0.18:
             own = {"path": "/pricing", "properties": {"plan": chance.choice(("monthly", "yearly"))}}
             events.append(_past(len(events), visitor, time, name="signup", **own, **about))

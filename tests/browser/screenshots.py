@@ -93,7 +93,7 @@ async def _take_readme(browser: Browser, dashboard: Dashboard) -> None:
         await expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=20_000)
         await asyncio.sleep(SETTLE_S)
         picture = Image.open(BytesIO(await page.screenshot()))
-        picture.convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
+        picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(IMAGES / f"{name}.png", optimize=True)
         print(IMAGES / f"{name}.png", flush=True)
 
 
