@@ -142,16 +142,38 @@ async def expect_inert(page: Page) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+MADE_JS = """
+window.made = {}
+const known = new WeakSet()
+const note = (element) => {
+  const key = [...element.classList].find((name) => name.startsWith('st-key-history_'))
+  if (!key || known.has(element)) return
+  known.add(element)
+  window.made[key] = (window.made[key] ?? 0) + 1
+}
+new MutationObserver((records) => {
+  for (const { addedNodes } of records)
+    for (const node of addedNodes)
+      if (node.nodeType === 1) [node, ...node.querySelectorAll('[class*="st-key-history_"]')].forEach(note)
+}).observe(document, { subtree: true, childList: true })
+"""
+"""How often each place of the page was made. Twice: its shape was thrown away, and what stands below jumped."""
+
+
 async def test_history_shows_what_the_report_says(told: Dashboard, reports: Reports, page: Page) -> None:
     today = datetime.now(UTC).date()
     query = HistoryQuery(from_date=today - timedelta(days=6), to_date=today, metrics=METRICS, compare="previous")
     report = await reports.history(await number_of(told), query)
+    await page.add_init_script(MADE_JS)
     await open_page(page, told, "/history")
     for metric in METRICS:
         value: Any = report.totals[metric]
         await expect(page.locator(f'[data-metric="{metric}"]')).to_have_text(fmt.metric(metric, value))
     await expect(page.get_by_text("complete through")).to_be_visible()
     await expect(page.locator(".table[data-loading]")).to_have_count(0)
+    made = await page.evaluate("window.made")
+    assert len(made) > 7
+    assert set(made.values()) == {1}, f"made anew while the page loaded: {made}"
     chart = page.locator(".overview .area")
     await expect(chart.locator(".column")).to_have_count(7)
     await expect(chart.locator(".column.open")).to_have_count(1)
