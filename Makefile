@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 # Three on two cores: one or two of them wait for a process to start or a lease to end.
 WORKERS ?= 3
 UV_VERSION := 0.13.9
+# A system is twenty processes, and a test run starts hundreds: none of them shall compile again what it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo up check test bench lock clean
@@ -20,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@echo "Installing the locked requirements into $(VENV): some 600 MB to fetch, the first time only …"
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
