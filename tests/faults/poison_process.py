@@ -15,6 +15,7 @@ from typing import Any
 
 from pistats.consumer import projection
 from pistats.consumer.poison import Danger
+from pistats.consumer.process import prepare_process
 from pistats.consumer.transform import Outcome, Transform
 from pistats.consumer.worker import PartitionConsumer
 from pistats.enrich import EnrichContext, EnrichedEvent, enrich_batch
@@ -47,6 +48,7 @@ class PoisonedBuckets(projection.LiveBuckets):
 
 
 async def main(uri: str, database: str, frames_file: str, words: str) -> None:
+    prepare_process()  # as the actor does: what is loaded at the first flush would count as its events' time
     frames: list[tuple[int, bytes]] = pickle.loads(Path(frames_file).read_bytes())  # noqa: ASYNC240
 
     async def fetch(partition: int, offset: int, max_bytes: int, wait_s: float) -> Fetched:
