@@ -1,5 +1,6 @@
 """What every test may use: one real mongod for the whole run, and a fresh database for each test."""
 
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,15 @@ UNIT_TESTS = Path(__file__).parent / "unit"
 TEST_COMMANDS = ("--setParameter", "enableTestCommands=1", "--setParameter", "ttlMonitorEnabled=false")
 """Turns on mongod's fail points, with which a test makes a chosen command fail; and leaves documents alone that a
 test's clock has dated years back."""
+
+
+def pytest_configure() -> None:
+    """Ctrl-C means something to the commands under test, also when a shell started the tests in the background.
+
+    It ignores the signal for them then, and every process that they start inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
