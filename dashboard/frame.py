@@ -9,18 +9,6 @@ from dashboard.account import sign_out_button
 from dashboard.services import services
 from dashboard.sign_in import SignIn
 
-STYLE = """
-<style>
-  [data-testid="stHeader"] { background: light-dark(#f7f7f9, #101116); }
-  .stVerticalBlock { gap: 0.9rem; }
-  [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] style) { display: none; }
-  /* Readable in the dark, too, where the accent is light. */
-  [data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"] * { color: light-dark(#fff, #101116); }
-  /* The state of the live page stands in this row, too. */
-  @media (max-width: 640px) { .st-key-site_picker { max-width: calc(100vw - 245px); } }
-</style>
-"""
-
 NO_SITE = """
 ##### No site yet
 
@@ -55,7 +43,6 @@ def sites_to_see() -> tuple[str, ...]:
 def draw() -> None:
     """Draws what stands above every page. Picking another site changes the address, and back."""
     sites = sites_to_see()
-    st.html(STYLE)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         if sites:
             st.session_state[KEY] = chosen_site()

@@ -62,24 +62,8 @@ def condition_words(step: Step) -> str:
     return f"{OPS[step.op]} {step.path}" if step.condition() else ""
 
 
-STYLE = """
-<style>
-  [class*="st-key-step_row_"] {
-    padding: 12px 12px 12px 16px; border-radius: 14px; border: 1px solid light-dark(#e4e5ea, #2a2d36);
-    background: light-dark(#fff, #181a20); box-shadow: 0 1px 2px rgb(10 10 30 / 3%);
-  }
-  [class*="st-key-step_number_"] p { font-weight: 650; }
-  /* The icon says it to the eye, the label to a screen reader. */
-  [class*="st-key-step_button_"] [data-testid="stMarkdownContainer"] {
-    position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
-  }
-</style>
-"""
-
-
 def edit_steps(steps: tuple[Step, ...], names: Sequence[str]) -> None:
     """Draws a row for each step. Every change goes to the address, from where the next run takes it."""
-    st.html(STYLE)
     for index, step in enumerate(steps):
         _row(steps, index, step, names)
     if len(steps) < MAX_STEPS:

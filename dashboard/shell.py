@@ -20,7 +20,7 @@ TITLE, OWN_TITLE = "<title>Streamlit</title>", "<title>piStats</title>"
 FAVICON = '<link rel="shortcut icon" href="./favicon.png" />'
 
 
-EARLY = ("BidiComponent", "ButtonGroup", "Html", "Selectbox")
+EARLY = ("BidiComponent", "ButtonGroup", "Selectbox")
 """Scripts of Streamlit that most pages need. It asks for each when the first such element has come, one after the
 other; until then something of another size stands in its place."""
 

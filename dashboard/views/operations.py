@@ -10,7 +10,7 @@ from dashboard import query_state
 from dashboard.frame import signed_in
 from dashboard.grid_element import show_figures, show_grid
 from dashboard.letters_grid import MAX_REDONE, letters_grid
-from dashboard.parts import STYLE, card, done, problem
+from dashboard.parts import card, done, problem
 from dashboard.services import services
 from pistats.clock import now_ms
 from pistats.consumer.dead_letters import DeadLetters, Which, parse_id, redo
@@ -33,7 +33,6 @@ STAGE, REASON, LETTER = "stage", "reason", "letter"
 
 def show() -> None:
     """Draws the page. A viewer sees it, an admin can act."""
-    st.html(STYLE)
     _numbers()
 
 

@@ -36,7 +36,7 @@ def show() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="top", key="retention_controls"):
         granularity: Any = query_state.choose("By", GRANULARITIES, "by", "week", label_visibility="visible")
-        first = _pick_range(granularity, asked.now.date())
+        cohorts = _pick_range(granularity)
         mode: Any = query_state.choose(
             "Cohort", MODES, "mode", "first", label_visibility="visible", help="First: by the first event ever. "
             "Recurring: a visitor is in the cohort of every period of activity.",
@@ -48,9 +48,9 @@ def show() -> None:
         names = event_names_soon(asked) if is_first(KEY) else guarded(lambda: event_names(asked)) or []
         event = pick_event("Did first", names, "event", "Any event")
         return_event = pick_event("Came back to", names, "return_event", "Any event")
-    shape_first(KEY, _shape)
+    shape_first(KEY, lambda: _shape(cohorts))
     query = RetentionQuery(
-        from_date=first,
+        from_date=_first_day(granularity, cohorts, asked.now.date()),
         to_date=asked.now.date(),
         granularity=granularity,
         mode=mode,
@@ -63,21 +63,25 @@ def show() -> None:
         guarded(lambda: _people(asked, query, *cell))
 
 
-def _shape() -> None:
+def _shape(cohorts: int) -> None:
     with as_fragment():
-        COHORTS.show(KEY, LOADING)
+        COHORTS.show(KEY, {**LOADING, "cohorts": cohorts})
 
 
-def _pick_range(granularity: str, today: date) -> date:
-    """How many cohorts; gives the first day of the first one. The last one is under way."""
+def _pick_range(granularity: str) -> int:
+    """How many cohorts."""
     lengths = LENGTHS[granularity]
     unit = GRANULARITIES[granularity].lower()
     options = {str(number): f"Last {number} {unit}" for number in lengths}
-    number = int(
+    return int(
         query_state.choose(
             "Range", options, "last", str(lengths[1]), kind="select", label_visibility="visible", width=150
         )
     )
+
+
+def _first_day(granularity: str, number: int, today: date) -> date:
+    """Of the first one of so many cohorts. The last one is under way."""
     if granularity == "day":
         return today - timedelta(days=number - 1)
     if granularity == "week":

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import add_site, share_links_card
 from dashboard.frame import chosen_site, ingest_url
-from dashboard.parts import STYLE, card, done, problem, said
+from dashboard.parts import card, done, problem, said
 from dashboard.services import services
 from pistats import format as fmt
 from pistats.clock import now_ms
@@ -24,7 +24,6 @@ LOOK_S = 2.0
 
 def show() -> None:
     """Draws the settings of the site in the address."""
-    st.html(STYLE)
     name = chosen_site()
     site = services().run(SiteStore(services().system).get(name)) if name else None
     if site is None:

@@ -50,9 +50,11 @@ function keys(table) {
   }
 }
 
-function bones(root) {
+// As many lines as there will be: the head, the mean, a line for each cohort.
+function bones(root, cohorts) {
   root.grid = null
-  const rows = Array.from({ length: 11 }, (_, row) => put(make('tr'), put(make('td', 'stuck'), bone('96px', '14px')), put(make('td', 'size'), bone('36px', '14px')), ...Array.from({ length: 11 - row }, () => put(make('td', 'cell'), bone('100%', '32px', 'min-width:52px')))))
+  root.querySelector('thead').replaceChildren(put(make('tr'), make('th', 'stuck')))
+  const rows = Array.from({ length: cohorts + 1 }, (_, row) => put(make('tr'), put(make('td', 'stuck'), bone('96px', '14px')), put(make('td', 'size'), bone('36px', '14px')), ...Array.from({ length: Math.min(cohorts, cohorts + 1 - row) }, () => put(make('td', 'cell'), bone('100%', '32px', 'min-width:52px')))))
   root.querySelector('tbody').replaceChildren(...rows)
 }
 
@@ -61,7 +63,7 @@ const held = (root) => root.getRootNode().activeElement?.dataset.cell
 
 export default element((root, data, send) => {
   root.querySelector('.legend').hidden = !!(data.loading || data.empty)
-  if (data.loading) return bones(root)
+  if (data.loading) return bones(root, data.cohorts)
   const { fresh, ...grid } = data
   write(root.querySelector('.fresh'), fresh)
   // How far the numbers reach changes with every look; the cells stay as they are while they say the same.
