@@ -1,5 +1,6 @@
 """Answers a history question: which events and rollups to read, what to count, and how the rows come out."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -62,17 +63,20 @@ class HistoryAnswer:
 
     async def of(self, site: Site, query: HistoryQuery) -> HistoryReport:
         """The report; see `HistoryReport`. Reads only, so it may be repeated."""
-        counted = await self._counted(site, query, SiteDays(site.timezone, query.from_date, query.to_date))
+        asked = self._counted(site, query, SiteDays(site.timezone, query.from_date, query.to_date))
+        counted, comparison = await asyncio.gather(asked, self._comparison(site, query))
         return HistoryReport(
             columns=(*query.by, *query.metrics),
             rows=counted.rows[: query.limit],
             totals=counted.totals,
-            comparison=await self._comparison(site, query) if query.compare else None,
+            comparison=comparison,
             complete_through=counted.complete_through,
             truncated=len(counted.rows) > query.limit,
         )
 
-    async def _comparison(self, site: Site, query: HistoryQuery) -> HistoryComparison:
+    async def _comparison(self, site: Site, query: HistoryQuery) -> HistoryComparison | None:
+        if query.compare is None:
+            return None
         to_date = query.from_date - timedelta(days=1)
         from_date = query.from_date - timedelta(days=query.days)
         counted = await self._counted(site, query, SiteDays(site.timezone, from_date, to_date))
