@@ -111,7 +111,7 @@ async def open_page(page: Page, dashboard: Dashboard, path: str, **parameters: A
     if await page.locator("#password").count():
         await page.fill("#password", dashboard.password)
         await page.click("button[type=submit]")
-    await page.wait_for_selector(SHOWN[path], timeout=30_000)
+    await page.wait_for_selector(SHOWN[path], timeout=90_000)  # patience with busy cores
 
 
 async def number_of(told: Dashboard, name: str = SITE) -> Any:
