@@ -19,7 +19,6 @@ PATHS = ("/", "/history", "/retention", "/funnel", "/visitor", "/operations", "/
 TITLE, OWN_TITLE = "<title>Streamlit</title>", "<title>piStats</title>"
 FAVICON = '<link rel="shortcut icon" href="./favicon.png" />'
 
-
 EARLY = ("BidiComponent", "ButtonGroup", "Selectbox")
 """Scripts of Streamlit that most pages need. It asks for each when the first such element has come, one after the
 other; until then something of another size stands in its place."""

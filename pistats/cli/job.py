@@ -40,7 +40,6 @@ GroupOption = Annotated[str | None, typer.Option(help="One consumer group only. 
 VerifyOption = Annotated[bool, typer.Option("--verify", help="Compare with the real-time cohorts, cell by cell.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Stay until it has ended, and show how far it is.")]
 
-
 VERIFYING = ("retention",)
 """The jobs that know `--verify`."""
 
