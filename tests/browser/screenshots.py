@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from pistats.mongo.server import MongodServer
 from pistats.settings import MongoSettings
@@ -35,6 +35,8 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 HEIGHT, MAX_HEIGHT = 900, 2_400
 SETTLE_S = 2.5
 """Numbers count up, rows glide: a picture is taken when they rest."""
+BUSY_S = 30
+"""The longest that a page may take to its numbers: other programs may use the processor, too."""
 
 
 async def main(wanted: list[str]) -> None:
@@ -70,7 +72,7 @@ async def _take(browser: Browser, dashboard: Dashboard, width: int, scheme: str,
         await dashboard.commit()
         await still_well(dashboard)
         await page.goto(f"{dashboard.url}{path}{'&' if '?' in path else '?'}site={SITE}")
-        await asyncio.sleep(SETTLE_S)
+        await _rest(page)
         height = await page.evaluate("document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0")
         await page.set_viewport_size({"width": width, "height": min(max(HEIGHT, int(height)), MAX_HEIGHT)})
         await asyncio.sleep(0.5)
@@ -81,6 +83,14 @@ async def _take(browser: Browser, dashboard: Dashboard, width: int, scheme: str,
     await context.close()
 
 
+async def _rest(page: Page) -> None:
+    """Until the page shows its numbers, no shape of numbers to come, and nothing moves any more."""
+    await asyncio.sleep(SETTLE_S)
+    await expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=BUSY_S * 1_000)
+    await expect(page.locator(".bone:visible")).to_have_count(0, timeout=BUSY_S * 1_000)
+    await asyncio.sleep(SETTLE_S)
+
+
 async def _take_readme(browser: Browser, dashboard: Dashboard) -> None:
     page = await browser.new_page(color_scheme="light")
     await sign_in(page, dashboard)
@@ -89,9 +99,7 @@ async def _take_readme(browser: Browser, dashboard: Dashboard) -> None:
         await still_well(dashboard)
         await page.set_viewport_size({"width": width, "height": height})
         await page.goto(f"{dashboard.url}{PAGES[name]}?site={SITE}")
-        await asyncio.sleep(SETTLE_S)
-        await expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=20_000)
-        await asyncio.sleep(SETTLE_S)
+        await _rest(page)
         picture = Image.open(BytesIO(await page.screenshot()))
         picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(IMAGES / f"{name}.png", optimize=True)
         print(IMAGES / f"{name}.png", flush=True)
