@@ -63,6 +63,7 @@ class ConsumerActor:
             database=self._group,
             lease_s=settings.consumers.lease_s,
             make=self._worker,
+            life=danger.life,
         )
         prepare_process()
         self._topology.start()

@@ -161,8 +161,9 @@ class ConsumerSettings(Section):
     step_timeout_s: float = Field(
         10.0,
         gt=0,
-        description="How long 500 events may keep one step busy before the process is started again: 10 to 50 ms is "
-        "usual. An event that does so three times becomes a dead letter.",
+        description="How much processor time 500 events may take in one step, or how long it may stand still, before "
+        "the process is started again: 10 to 50 ms is usual. An event that does so three times becomes a dead letter. "
+        "Time without a processor doesn't count.",
     )
     visitors_in_memory: int = Field(
         20_000,

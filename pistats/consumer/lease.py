@@ -5,8 +5,8 @@ So a takeover and a commit in flight write the same document, and one of the two
 A document: `_id` (partition), `epoch` (raised by every acquisition), `owner`, `expires_at`, `offset` (next to consume;
 null until the group's start is known), `start_offset` (where the group began), `append_time` (Unix ms, of the last
 record consumed), `duplicates` (what the partition had acknowledged without storing by then), `committed_at`,
-`checked_at`, `caught_up`, `counts` of all that was consumed, `session` (the owner's, in MongoDB), and after a death
-what `pistats.consumer.poison` notes.
+`checked_at`, `caught_up`, `counts` of all that was consumed, `session` (the owner's, in MongoDB), `life` (the
+owner's process), and after a death what `pistats.consumer.poison` notes.
 
 MongoDB keeps a dead client's open transaction, and its lock on this document, for a minute. The session's id is there
 so that who takes over can end it at once.
@@ -40,7 +40,7 @@ class Lease:
     epoch: int
     offset: int | None  # where the last commit ended; None: nothing was ever committed
     duplicates: int | None = None  # of the partition by then; None: not known
-    died: bool = field(default=False, compare=False)  # the owner before is gone without a word, in another process
+    died: bool = field(default=False, compare=False)  # the owner before, another process, said no word
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # of the partition, as taken
 
 
@@ -74,18 +74,20 @@ class LeaseStore:
             upsert=True,
         )
 
-    async def acquire(self, partition: int, owner: str, session_id: Binary | None = None) -> Lease | None:
+    async def acquire(
+        self, partition: int, owner: str, session_id: Binary | None = None, life: str | None = None
+    ) -> Lease | None:
         """Take a declared partition that is free, has expired, or is `owner`'s already; None when another holds it.
 
         Raises the epoch, so that whoever held it before, an earlier life of `owner` included, is fenced.
-        `session_id`: of the session in which the new owner will commit.
+        `session_id`: of the session in which the new owner will commit. `life`: of its process.
         """
         free = {"_id": partition, "$or": [{"owner": owner}, {"$expr": EXPIRED}]}
-        before = await self._partitions.find_one(free, {"session": 1, "owner": 1, "epoch": 1})
+        before = await self._partitions.find_one(free, {"session": 1, "owner": 1, "epoch": 1, "life": 1})
         if before is None:
             return None
         await self._end_session(before.get("session"))
-        taken = {"owner": {"$literal": owner}, "session": session_id, "expires_at": self.expiry}
+        taken = {"owner": {"$literal": owner}, "session": session_id, "life": life, "expires_at": self.expiry}
         document = await self._partitions.find_one_and_update(
             {**free, "epoch": before["epoch"]},
             [{"$set": {"epoch": {"$add": ["$epoch", 1]}, **taken}}],
@@ -93,7 +95,8 @@ class LeaseStore:
         )
         if document is None:
             return None
-        died = before["owner"] != "" and before["session"] not in (None, session_id)
+        here = before["session"] in (None, session_id) or (life is not None and before.get("life") == life)
+        died = before["owner"] != "" and not here
         duplicates = document.get("duplicates")
         return Lease(partition, owner, document["epoch"], document["offset"], duplicates, died, document)
 
@@ -130,6 +133,11 @@ class LeaseStore:
     async def held_by(self, owner: str) -> list[int]:
         """Partitions leased to `owner`, by an earlier life of it for example."""
         return [document["_id"] async for document in self._partitions.find({"owner": owner}, {"_id": 1})]
+
+    async def lives(self) -> dict[str, str]:
+        """The newest process of each consumer of the group, by its name, as far as it has said so."""
+        found = self._database["members"].find({"life": {"$type": "string"}}, {"life": 1})
+        return {document["_id"]: document["life"] async for document in found}
 
     @property
     def expiry(self) -> dict[str, Any]:

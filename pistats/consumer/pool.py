@@ -64,14 +64,16 @@ class GroupMember:
         database: AsyncDatabase[dict[str, Any]],
         lease_s: float,
         make: MakeWorker,
+        life: str,
     ) -> None:
-        """`partitions`: how many there are to share, asked at every beat."""
+        """`partitions`: how many there are to share, asked at every beat. `life`: of this process."""
         self._name = name
         self._partitions = partitions
         self._members = database["members"]
         self._leases = LeaseStore(database, lease_s)
         self._lease_s = lease_s
         self._make = make
+        self._life = life
         self._running: dict[int, _Running] = {}
         self._live: tuple[str, ...] = ()
         self._stopping = asyncio.Event()
@@ -120,6 +122,7 @@ class GroupMember:
                 {
                     "$set": {
                         "expires_at": self._leases.expiry,
+                        "life": self._life,
                         "partitions": sorted(self._running),
                         "errors": {"$literal": self._errors()},
                     }

@@ -141,7 +141,9 @@ class PartitionConsumer:
     async def _hold(self) -> bool:
         """Take the lease and consume under it until something ends that. False when another has the partition."""
         try:
-            lease = await self._leases.acquire(self._partition, self._owner, self._committer.session_id)
+            lease = await self._leases.acquire(
+                self._partition, self._owner, self._committer.session_id, self._danger.life
+            )
             if lease is None:
                 return False
             await self._consume(lease)
@@ -210,8 +212,15 @@ class PartitionConsumer:
             log.warning("partition %s: its last consumer ended without a word; going on with care", self._partition)
         elif lease.document.get("suspect") is not None:
             await self._leases.renew(lease, fields=HARMLESS)
-        found = suspicion_of(lease.document, died=lease.died, range_events=self._consumers.max_batch_events)
-        self._suspicion = found.joined(self._suspicion)
+        lives = {self._owner: self._danger.life}
+        if lease.died and lease.document.get("suspect") is not None:
+            lives |= await self._leases.lives()
+        self._suspicion = suspicion_of(
+            lease.document,
+            died=lease.died,
+            range_events=self._consumers.max_batch_events,
+            ended=lambda one: lives.get(one[0], one[1]) != one[1],
+        ).joined(self._suspicion)
 
     async def _checkpoint(self, lease: Lease) -> int:
         """Where to begin. A group's start is settled once, so that "latest" means the same after a crash."""
@@ -225,7 +234,8 @@ class PartitionConsumer:
         """Enrich, fold and commit one range: the journey of an event, once more, in one place."""
         async with self._danger.alone:
             if noted:
-                note = self._suspicion.note(records.first_offset, len(records.payloads))
+                me = (self._owner, self._danger.life)
+                note = self._suspicion.note(records.first_offset, len(records.payloads), me)
                 await self._leases.renew(lease, fields=note)
             transformed = await self._enrich(records)
             change = await projection.apply(transformed, cuts_passed=self._cuts_passed())

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from bson.binary import UUID_SUBTYPE, Binary
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
@@ -104,3 +105,26 @@ async def test_a_takeover_does_not_wait_for_the_transaction_that_a_dead_owner_le
             assert await held(leases, 0, "dead") == Lease(0, "dead", 2, None)
         with pytest.raises(OperationFailure):
             await session.commit_transaction()
+
+
+@pytest.mark.parametrize(
+    ("owner", "session", "life", "died"),
+    [
+        ("a", b"2", "2", True),  # a later process of the same name
+        ("b", b"2", "2", True),  # another's lease ran out
+        ("a", b"1", "1", False),  # the same one, again
+        ("a", b"2", "1", False),  # another task of the same process
+    ],
+)
+async def test_an_owner_of_another_process_that_said_no_word_has_perhaps_died(
+    leases: LeaseStore, database: Database, owner: str, session: bytes, life: str, died: bool
+) -> None:
+    await leases.acquire(0, "a", session_of(b"1"), "1")
+    await expire(database, 0)
+    taken = await leases.acquire(0, owner, session_of(session), life)
+    assert taken is not None
+    assert taken.died is died
+
+
+def session_of(byte: bytes) -> Binary:
+    return Binary(byte * 16, UUID_SUBTYPE)

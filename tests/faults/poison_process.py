@@ -23,7 +23,7 @@ from pistats.mongo.client import connect
 from pistats.settings import ConsumerSettings, LiveSettings
 from pistats.stream.batch import Fetched
 
-TIMEOUT_S = 3.0
+TIMEOUT_S = 1.0
 CONTEXT = EnrichContext.standard()
 
 
@@ -48,7 +48,7 @@ class PoisonedBuckets(projection.LiveBuckets):
 
 
 async def main(uri: str, database: str, frames_file: str, words: str) -> None:
-    prepare_process()  # as the actor does: what is loaded at the first flush would count as its events' time
+    prepare_process()
     frames: list[tuple[int, bytes]] = pickle.loads(Path(frames_file).read_bytes())  # noqa: ASYNC240
 
     async def fetch(partition: int, offset: int, max_bytes: int, wait_s: float) -> Fetched:

@@ -38,7 +38,12 @@ class Group:
 
     def join(self, name: str) -> None:
         member = GroupMember(
-            name, lambda: PARTITIONS, database=self._database, lease_s=self._settings.lease_s, make=self._worker
+            name,
+            lambda: PARTITIONS,
+            database=self._database,
+            lease_s=self._settings.lease_s,
+            make=self._worker,
+            life=self._transform.danger.life,
         )
         self.members[name] = (member, asyncio.create_task(member.run()))
 

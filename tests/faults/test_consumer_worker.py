@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from bson.binary import UUID_SUBTYPE, Binary
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pistats.clock import now_ms
@@ -330,3 +331,19 @@ async def test_a_group_begins_where_it_was_told_and_remembers_it(partition: Stre
         await append(partition, [view(3)])
     assert asked == [0]
     assert (await group["partitions"].find_one() or {})["offset"] in (2, 3)
+
+
+@pytest.mark.parametrize(("life_now", "dead_letters"), [("1", 0), ("2", 1)], ids=["it may live", "it has ended"])
+async def test_an_event_whose_consumer_lost_its_lease_is_condemned_only_if_that_process_has_ended(
+    group: Database, partition: StreamPartition, life_now: str, dead_letters: int
+) -> None:
+    await append(partition, [view(0)])
+    lost = {"owner": "a", "session": Binary(bytes(16), UUID_SUBTYPE), "life": "1"}
+    noted = {"from_offset": 0, "to_offset": 1, "lives": [["a", "1"]]}
+    await group["partitions"].update_one({"_id": 0}, {"$set": {**lost, "offset": 0, "suspect": noted}})
+    await group["members"].insert_one({"_id": "a", "life": life_now})
+
+    async with consuming(partition, group, "b") as consumer:
+        await until(lambda: consumer.status.offset == 1)
+
+    assert await counted(group) == all_of(1 - dead_letters, dead_letters=dead_letters)
