@@ -1,11 +1,27 @@
-"""Each visitor's events stay in order when the number of partitions changes: what was stored before it comes first."""
+"""Each visitor's events stay in order when the number of partitions changes: what was stored before it comes first.
+
+Records wait for the checkpoints. What is done for requests moves no checkpoint, so it is fenced: whoever passes a
+change's cut writes so into the document of every partition (`cuts`) before it reads a visitor, and a commit for
+requests matches no document in which a cut is noted that it doesn't know of. One of the two comes first: either the
+new owner reads what the former one has written, or the former one writes nothing.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
 
 from pistats.mongo.indexes import Database
 from pistats.topology_cache import TopologyCache
+
+
+def no_cut_beyond(cuts: int) -> dict[str, Any]:
+    """Matches a partition's document as long as nobody in the group has passed more changes of the layout than these.
+
+    So nobody else writes the visitors that the partition has by them.
+    """
+    return {"cuts": {"$not": {"$gt": cuts}}}
 
 
 class Barriers:
@@ -18,9 +34,12 @@ class Barriers:
 
     def __init__(self, partition: int, group: Database, topology: TopologyCache) -> None:
         self._partition = partition
-        self._checkpoints = group.get_collection("partitions", read_concern=ReadConcern("majority"))
+        self._checkpoints = group.get_collection(
+            "partitions", read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority")
+        )
         self._topology = topology
         self._passed = 0
+        self._noted = 0
 
     @property
     def passed(self) -> int:
@@ -41,6 +60,7 @@ class Barriers:
                 return cut
             if not await self._reached(ends):
                 return offset
+            await self._note(self._passed + 1)
             self._passed += 1
         return None
 
@@ -55,7 +75,15 @@ class Barriers:
             return None
         if topology.changes and not await self._reached(topology.changes[-1].ends):
             return None
+        await self._note(len(topology.changes))
         return len(topology.changes)
+
+    async def _note(self, cuts: int) -> None:
+        """From here on, commits for requests that know of fewer cuts write nothing. May be repeated."""
+        if cuts > self._noted:
+            below = {"$or": [{"cuts": {"$lt": cuts}}, {"cuts": None}]}
+            await self._checkpoints.update_many(below, {"$set": {"cuts": cuts}})
+            self._noted = cuts
 
     async def _reached(self, ends: Sequence[int]) -> bool:
         found = self._checkpoints.find({}, {"offset": 1})

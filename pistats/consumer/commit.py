@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from pistats.consumer.barrier import no_cut_beyond
 from pistats.consumer.lease import Lease, LeaseStore
 from pistats.consumer.requests import Request, Requests
 from pistats.consumer.tally import Tally, totals, update_of
@@ -43,6 +44,7 @@ class Flush:
     requests: Sequence[Any] = ()  # `_id`s of requests that are done by this: each must still be there
     asked: Sequence[Request] = ()  # new requests, of other partitions' owners
     duplicates: int | None = None  # what the partition had acknowledged without storing, up to the last record
+    cuts_passed: int | None = None  # changes of the layout that the requests' visitors were read behind; None: any
 
 
 class Committer:
@@ -106,8 +108,9 @@ class Committer:
             await self._database["ledger"].bulk_write(_ledger_updates(flush), ordered=False, session=session)
 
     async def _move_checkpoint(self, flush: Flush, session: AsyncClientSession) -> None:
+        in_force = {} if flush.cuts_passed is None else no_cut_beyond(flush.cuts_passed)
         moved = await self._database["partitions"].update_one(
-            {**self._leases.held(flush.lease), "offset": flush.from_offset},
+            {**self._leases.held(flush.lease), "offset": flush.from_offset, **in_force},
             [
                 {
                     "$set": {
@@ -130,7 +133,7 @@ class Committer:
         if moved.matched_count == 0:
             raise FencedError(
                 f"Partition {flush.lease.partition}: epoch {flush.lease.epoch} of {flush.lease.owner} no longer holds "
-                f"offset {flush.from_offset}; nothing was written."
+                f"offset {flush.from_offset}, or visitors have moved since; nothing was written."
             )
 
     async def _take_off(self, flush: Flush, session: AsyncClientSession) -> None:

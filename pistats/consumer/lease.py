@@ -6,7 +6,7 @@ A document: `_id` (partition), `epoch` (raised by every acquisition), `owner`, `
 null until the group's start is known), `start_offset` (where the group began), `append_time` (Unix ms, of the last
 record consumed), `duplicates` (what the partition had acknowledged without storing by then), `committed_at`,
 `checked_at`, `caught_up`, `counts` of all that was consumed, `session` (the owner's, in MongoDB), `life` (the
-owner's process), and after a death what `pistats.consumer.poison` notes.
+owner's process), `cuts` (see `pistats.consumer.barrier`), and after a death what `pistats.consumer.poison` notes.
 
 MongoDB keeps a dead client's open transaction, and its lock on this document, for a minute. The session's id is there
 so that who takes over can end it at once.

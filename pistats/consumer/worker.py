@@ -305,6 +305,7 @@ class PartitionConsumer:
                 requests=duty.requests,
                 asked=change.asked,
                 duplicates=change.duplicates,
+                cuts_passed=cuts_passed,
             )
             await self._committer.commit(flush)
         except (FencedError, RetryableError, PyMongoError):
