@@ -13,8 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
-from pistats.consumer.dead_letters import DeadLetter, DeadLetters, Which, redo
+from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption, refusing
+from pistats.consumer.dead_letters import DeadLetter, DeadLetters, Which, parse_id, redo
 from pistats.consumer.groups import reader_group
 from pistats.consumer.requests import Requests
 from pistats.enrich import Reason
@@ -60,7 +60,10 @@ def list_letters(
 
 @dead_letter_commands.command("show", epilog="Example: pistats dead-letters show 0:1234")
 def show(
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="PARTITION:OFFSET, as `list` shows it.")],
+    letter_id: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="PARTITION:OFFSET, as `list` shows it.", callback=refusing(parse_id)),
+    ],
     as_json: JsonOption = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:

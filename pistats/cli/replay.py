@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pistats.cli.options import DEFAULT_DATA, DataOption
+from pistats.cli.options import DEFAULT_DATA, DataOption, PositionOption
 from pistats.consumer.groups import Group, GroupError, Groups
 from pistats.consumer.history import lacks_history
 from pistats.consumer.replay import ReplayProgress, replay_progress
@@ -23,9 +23,7 @@ INTERRUPTED = 130
 
 def replay(
     group: Annotated[str, typer.Option("--group", help="Name of the new consumer group, as `fixed`.")],
-    position: Annotated[
-        str, typer.Option("--from", help="trim-horizon, latest, offset:N, after:N or time:2026-11-23T10:00:00Z.")
-    ] = "trim-horizon",
+    position: PositionOption = "trim-horizon",
     wait: Annotated[bool, typer.Option("--wait", help="Show the progress until it has caught up.")] = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:

@@ -11,24 +11,54 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
+from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption, refusing
 from pistats.local import runtime
 from pistats.mongo.client import connect
 from pistats.settings import Settings
-from pistats.sites import Site, SiteKeys, SiteStore
+from pistats.sites import (
+    Site,
+    SiteKeys,
+    SiteStore,
+    check_keep_days,
+    check_name,
+    check_origin,
+    check_timezone,
+)
 
 site_commands = typer.Typer(help="The sites that may send events, and their keys.", no_args_is_help=True)
 T = TypeVar("T")
 
-KeepDays = Annotated[int | None, typer.Option(help="Days that its events stay in the warehouse. Unset: for ever.")]
+KeepDays = Annotated[
+    int | None,
+    typer.Option(
+        help="Days that its events stay in the warehouse. Unset: for ever.", callback=refusing(check_keep_days)
+    ),
+]
+
+
+def _check_origins(origins: list[str]) -> None:
+    for origin in origins:
+        check_origin(origin)
 
 
 @site_commands.command("add", epilog="Example: pistats site add news --timezone Europe/Berlin")
 def add(
-    name: Annotated[str, typer.Argument(help="Letters, digits, dots and dashes; `example.com` or `news`.")],
-    timezone: Annotated[str, typer.Option(help="IANA time zone of the site's days, as `Europe/Berlin`.")] = "UTC",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Letters, digits, dots and dashes; `example.com` or `news`.", callback=refusing(check_name)
+        ),
+    ],
+    timezone: Annotated[
+        str,
+        typer.Option(help="IANA time zone of the site's days, as `Europe/Berlin`.", callback=refusing(check_timezone)),
+    ] = "UTC",
     allowed_origin: Annotated[
-        list[str] | None, typer.Option(help="Take events only from pages of this origin; may be repeated. Unset: any.")
+        list[str] | None,
+        typer.Option(
+            help="Take events only from pages of this origin; may be repeated. Unset: any.",
+            callback=refusing(_check_origins),
+        ),
     ] = None,
     truncate_ip: Annotated[
         bool, typer.Option("--truncate-ip/--whole-ip", help="Store addresses cut to /24 (IPv6: /48), or whole.")
@@ -64,7 +94,10 @@ def list_sites(as_json: JsonOption = False, data: DataOption = DEFAULT_DATA) -> 
 def change(
     name: Annotated[str, typer.Argument(help="The site.")],
     allowed_origin: Annotated[
-        list[str] | None, typer.Option(help="Take events only from pages of this origin; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Take events only from pages of this origin; may be repeated.", callback=refusing(_check_origins)
+        ),
     ] = None,
     any_origin: Annotated[bool, typer.Option("--any-origin", help="Take events from pages of any origin.")] = False,
     truncate_ip: Annotated[

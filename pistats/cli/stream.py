@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
-from pistats.errors import UnavailableError
+from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption, PositionOption
+from pistats.errors import FinalError, UnavailableError
 from pistats.local import runtime
 from pistats.mongo.client import connect
 from pistats.mongo.indexes import Database
@@ -32,9 +32,7 @@ POLL_S = 0.1
 @stream_commands.command("tail", epilog="Example: pistats stream tail --partition 0 --from trim-horizon --limit 5")
 def tail(
     partition: Annotated[int, typer.Option(min=0, help="The partition to read.")],
-    position: Annotated[
-        str, typer.Option("--from", help="trim-horizon, latest, offset:N, after:N or time:2026-11-23T10:00:00Z.")
-    ] = "latest",
+    position: PositionOption = "latest",
     limit: Annotated[
         int | None, typer.Option(min=0, help="Stop after N records. Unset: read what is there; from latest, follow.")
     ] = None,
@@ -51,6 +49,7 @@ def tail(
     system = runtime.read(data)
     if follow is None:
         follow = position == "latest" and limit is None
+    asyncio.run(_check_partition(Settings(data=data), system.mongodb_uri, partition))
     with connected(system.ray_address, system.ray_token_path):
         asyncio.run(_tail(partition, position, limit, follow, as_json))
 
@@ -141,6 +140,16 @@ def _show_report(path: Path, report: VerifyReport, console: Console) -> None:
         console.print(f"  {problem.where}: {problem.what}. What to do: {problem.advice}.", style="red", markup=False)
     for note in report.notes:
         console.print(f"  {note}", markup=False)
+
+
+async def _check_partition(settings: Settings, mongodb_uri: str, partition: int) -> None:
+    client = connect(mongodb_uri)
+    try:
+        topology = await load_topology(client[settings.database()])
+    finally:
+        await client.close()
+    if partition >= topology.actors:
+        raise FinalError(f"There is no partition {partition}: the stream has 0 to {topology.actors - 1}.")
 
 
 async def _tail(partition: int, position: str, limit: int | None, follow: bool, as_json: bool) -> None:

@@ -44,17 +44,11 @@ def test_the_stream_is_read_from_any_position(system: RunningSystem) -> None:
     assert "position-4" in ids(f"time:{moment}")
 
 
-@pytest.mark.parametrize(
-    ("position", "said"),
-    [("offset:999999999", "is beyond the end"), ("yesterday", "trim-horizon"), ("time:2015-05-17 10:00", "time:")],
-)
-def test_a_position_that_does_not_exist_is_an_error_that_says_what_does(
-    system: RunningSystem, position: str, said: str
-) -> None:
-    refused = system.run("stream", "tail", "--partition", "0", "--from", position, check=False)
+def test_a_position_that_does_not_exist_is_an_error_that_says_what_does(system: RunningSystem) -> None:
+    refused = system.run("stream", "tail", "--partition", "0", "--from", "offset:999999999", check=False)
 
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert said in refused.stderr
+    assert "is beyond the end" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
@@ -62,7 +56,7 @@ def test_a_partition_that_does_not_exist_is_named(system: RunningSystem) -> None
     refused = system.run("stream", "tail", "--partition", "63", "--from", "latest", check=False)
 
     assert refused.returncode == 1
-    assert "artition 63" in refused.stderr
+    assert "There is no partition 63: the stream has 0 to " in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

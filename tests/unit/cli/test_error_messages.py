@@ -14,6 +14,30 @@ def _doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["pistats", "doctor", "--data", str(tmp_path)])
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("stream tail --partition 0 --from yesterday", "trim-horizon"),
+        ("replay --group fixed --from 2015-05-17T10:00Z", "trim-horizon"),
+        ("site add b@d", "such as"),
+        ("site add news --timezone Mars", "Europe/Berlin"),
+        ("site add news --allowed-origin example.com", "https://example.com"),
+        ("site change news --keep-days 0", "for ever"),
+        ("dead-letters show 7", "PARTITION:OFFSET"),
+        ("stream resize 65", "64"),
+        ("job archive --from yesterday", "2026-11-23"),
+    ],
+)
+def test_a_mistake_in_the_command_line_is_told_before_a_system_is_looked_for(
+    command: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pistats", *command.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def refused(capsys: pytest.CaptureFixture[str]) -> str:
     """What the command prints when it fails; any error but an exit would come through here."""
     with pytest.raises(SystemExit) as ended:
