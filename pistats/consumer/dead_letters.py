@@ -1,14 +1,22 @@
 """The dead letters of a group: events that could not be enriched, with their bytes, so that they can be redone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from pistats.consumer.requests import Requests, redo_dead_letter
 from pistats.enrich import Reason
 from pistats.errors import FinalError
 from pistats.mongo.indexes import Database
+from pistats.sites import SiteStore
+
+
+MAX_MENDED_BYTES = 100_000
+"""Three times what a client may send for one event: the server's fields stand beside it."""
 
 
 class DeadLetterError(FinalError):
@@ -31,6 +39,8 @@ class DeadLetter:
     """Of the piStats that tried last."""
     created_time: int
     """Unix ms, of the last try."""
+    received: bytes | None = None
+    """The bytes that came, where somebody has mended the payload and it failed again."""
 
     @property
     def id(self) -> str:
@@ -40,13 +50,25 @@ class DeadLetter:
     @property
     def text(self) -> str:
         """The payload for people: nothing in it is lost, hidden, or can turn the direction of what is around it."""
-        decoded = self.payload.decode("utf-8", "backslashreplace")
-        return "".join(letter if letter.isprintable() else escaped(letter) for letter in decoded)
+        return _visible(self.payload.decode("utf-8", "backslashreplace"), escaped)
+
+    @property
+    def draft(self) -> str:
+        """The payload to be mended: JSON a field a line, with JSON's own escapes for what cannot be seen; else `text`."""
+        try:
+            lines = json.dumps(json.loads(self.payload), indent=2, ensure_ascii=False).split("\n")
+        except (ValueError, RecursionError):
+            return self.text
+        return "\n".join(_visible(line, lambda letter: json.dumps(letter)[1:-1]) for line in lines)
 
 
 def escaped(letter: str) -> str:
     """How Python writes a letter that cannot be seen."""
     return letter.encode("unicode_escape").decode()
+
+
+def _visible(text: str, escape: Callable[[str], str]) -> str:
+    return "".join(letter if letter.isprintable() else escape(letter) for letter in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +121,8 @@ class DeadLetters:
         document = await self._letters.find_one({"_id": {"partition": partition, "offset": offset}})
         if document is None:
             raise DeadLetterError(
-                f"There is no dead letter {text}. `pistats dead-letters list` shows those that there are."
+                f"There is no dead letter {text}: it was counted meanwhile, or never was one. "
+                "`pistats dead-letters list` shows those that there are."
             )
         return _letter(document)
 
@@ -138,6 +161,37 @@ async def redo(group: Database, places: Iterable[tuple[int, int]]) -> list[str]:
     return [one["_id"] for one in asked]
 
 
+async def mend(group: Database, system: Database, letter_id: str, text: str) -> None:
+    """Have a dead letter tried again with `text`, a JSON object, in the place of its bytes.
+
+    It is counted as that, or stays with the new reason. May be repeated. Raises DeadLetterError, and changes nothing:
+    there is no such letter any more, or `text` can be no event of a site.
+    """
+    letter = await DeadLetters(group).get(letter_id)
+    mended = _record(text)
+    site = mended.get("site")
+    if not isinstance(site, str) or await SiteStore(system).get(site) is None:
+        raise DeadLetterError(f"`site` is {site!r}, and there is no such site.")
+    payload = orjson.dumps(mended)
+    if len(payload) > MAX_MENDED_BYTES:
+        raise DeadLetterError(f"{len(payload):,} bytes are too many for one event: at most {MAX_MENDED_BYTES:,}.")
+    await Requests(group).add([redo_dead_letter(letter.partition, letter.offset, payload)])
+
+
+def _record(text: str) -> dict[str, Any]:
+    """The object that the text is. Raises DeadLetterError, which says where it is wrong."""
+    try:
+        record = json.loads(text)
+        orjson.dumps(record)
+    except json.JSONDecodeError as error:
+        raise DeadLetterError(f"This is no JSON: {error.msg}, line {error.lineno}, column {error.colno}.") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DeadLetterError(f"This can be no event: {error}.") from None
+    if not isinstance(record, dict):
+        raise DeadLetterError("An event is a JSON object: it begins with { and ends with }.")
+    return record
+
+
 async def redoing(group: Database) -> int:
     """How many wait to be tried again."""
     return await group["requests"].count_documents({"kind": "redo_dead_letter", "partition": {"$ne": None}})
@@ -155,4 +209,5 @@ def _letter(document: Mapping[str, Any]) -> DeadLetter:
         payload=bytes(document["payload"]),
         code_version=document["code_version"],
         created_time=int(created_at.replace(tzinfo=UTC).timestamp() * 1000),
+        received=bytes(document["received"]) if "received" in document else None,
     )

@@ -99,21 +99,24 @@ class Duties:
         return {partition: {"visitors": visitors} for partition, visitors in parts.items()}
 
     async def _redone(self, requests: Sequence[Request]) -> list[Redone]:
-        """What has become of the dead letters; one that is gone needs nothing."""
-        ids = [{"partition": self._partition, "offset": one["offset"]} for one in requests]
-        letters = {letter["_id"]["offset"]: letter async for letter in self._letters.find({"_id": {"$in": ids}})}
-        return [
-            self._redo(letters[one["offset"]], given_up=one["tries"] >= MAX_TRIES)
-            for one in requests
-            if one["offset"] in letters
-        ]
+        """What has become of the dead letters; one that is gone needs nothing.
 
-    def _redo(self, letter: Mapping[str, Any], *, given_up: bool) -> Redone:
-        offset, payload = letter["_id"]["offset"], bytes(letter["payload"])
-        if given_up:
-            return Redone(offset, letter["append_minute"], payload, self._transform.danger.verdict())
+        Each once, however often it is asked for: as it was mended last, if it was.
+        """
+        asked = {one["offset"]: one for one in sorted(requests, key=lambda one: "mended" in one)}
+        ids = [{"partition": self._partition, "offset": offset} for offset in asked]
+        letters = {letter["_id"]["offset"]: letter async for letter in self._letters.find({"_id": {"$in": ids}})}
+        return [self._redo(letters[offset], one) for offset, one in asked.items() if offset in letters]
+
+    def _redo(self, letter: Mapping[str, Any], asked: Request) -> Redone:
+        offset, minute, payload = letter["_id"]["offset"], letter["append_minute"], bytes(letter["payload"])
+        received = bytes(letter.get("received", payload))
+        payload = bytes(asked.get("mended", payload))
+        kept = None if received == payload else received
+        if asked["tries"] >= MAX_TRIES:
+            return Redone(offset, minute, payload, self._transform.danger.verdict(), received=kept)
         outcome = self._transform.one(payload, self._partition, offset)
-        return Redone(offset, letter["append_minute"], payload, outcome, self._moved_to(outcome))
+        return Redone(offset, minute, payload, outcome, self._moved_to(outcome), kept)
 
     def _moved_to(self, outcome: Outcome) -> int | None:
         """Where the event's visitor lives by now, if that is another partition."""

@@ -74,6 +74,7 @@ class Item(NamedTuple):
     outcome: Outcome
     redone: bool
     moved_to: int | None = None  # the partition that the visitor of a dead letter lives in by now
+    received: bytes | None = None  # what came, where someone has mended the payload since
 
 
 class Projection:
@@ -294,7 +295,7 @@ class Projection:
 
 def items_of(transformed: Transformed | None, work: Work) -> list[Item]:
     """Every record that this flush decides about: dead letters that were redone, then the range."""
-    items = [Item(*one[:4], True, one.moved_to) for one in work.redone]
+    items = [Item(*one[:4], True, one.moved_to, one.received) for one in work.redone]
     if transformed is not None:
         records = transformed.records
         minutes = records.minutes()
@@ -330,7 +331,10 @@ def chunks_of(items: Sequence[Item], created_at: datetime) -> list[Document]:
 
 
 def dead_letters_of(items: Sequence[Item], partition: int, created_at: datetime) -> list[Document]:
-    """A document per failed record: where and when it came, what failed and why, its bytes, the code that tried."""
+    """A document per failed record: where and when it came, what failed and why, its bytes, the code that tried.
+
+    One that was mended and failed again keeps the bytes that came beside those that were tried.
+    """
     return [
         {
             "_id": {"partition": partition, "offset": item.offset},
@@ -341,6 +345,7 @@ def dead_letters_of(items: Sequence[Item], partition: int, created_at: datetime)
             "payload": item.payload,
             "code_version": code_version(),
             "created_at": created_at,
+            **({} if item.received is None else {"received": item.received}),
         }
         for item in items
         if isinstance(item.outcome, Failure)

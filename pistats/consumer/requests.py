@@ -6,11 +6,12 @@ takes effect exactly once, however often the owner dies. Whoever asks can wait u
 
 | kind | needs | does |
 |---|---|---|
-| `redo_dead_letter` | `offset` | enriches the event again: it is counted, or stays with the new reason |
+| `redo_dead_letter` | `offset`, perhaps `mended` | enriches the event again: it is counted, or stays with the new reason |
 | `merge_visitors` | `visitors`: [[site, id, first_time, [day, …]], …], `known_time` | adds a backfill's visitors |
 | `erase_visitor` | `site`, `visitor_id` | forgets a visitor |
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -29,9 +30,13 @@ MAX_TRIES = 3
 """How often a request may end the process before it is given up: as many as for an event of the log."""
 
 
-def redo_dead_letter(partition: int, offset: int) -> Request:
-    """Ask to enrich a dead letter again. The same request as long as it waits."""
-    return {"_id": f"redo:{partition}:{offset}", "partition": partition, "kind": "redo_dead_letter", "offset": offset}
+def redo_dead_letter(partition: int, offset: int, mended: bytes | None = None) -> Request:
+    """Ask to enrich a dead letter again, as it is or with the bytes as `mended`. The same one as long as it waits."""
+    request_id = f"redo:{partition}:{offset}"
+    asked: Request = {"_id": request_id, "partition": partition, "kind": "redo_dead_letter", "offset": offset}
+    if mended is not None:  # beside a request that waits already, which may be under way
+        asked |= {"_id": f"{request_id}:{hashlib.sha256(mended).hexdigest()[:16]}", "mended": mended}
+    return asked
 
 
 def merge_visitors(request_id: str, partition: int, visitors: Sequence[Sequence[Any]], known_time: int) -> Request:

@@ -25,6 +25,7 @@ class Redone(NamedTuple):
     payload: bytes
     outcome: EnrichedEvent | Failure
     moved_to: int | None = None  # the partition that the visitor lives in by now; None: still in this one
+    received: bytes | None = None  # what came, where someone has mended the payload since
 
 
 @dataclass(frozen=True, slots=True)

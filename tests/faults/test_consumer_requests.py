@@ -126,14 +126,28 @@ async def test_dead_letters_that_are_mended_count_once_and_the_others_stay_with_
         assert letter is not None
         assert letter["_id"] == {"partition": 0, "offset": 8}
         assert letter["detail"] == "RuntimeError: not mended yet"
+
+        first, second = (letter["payload"].replace(b"example.com/", b"example.com/%d" % number) for number in (1, 2))
+        await requests.add([redo_dead_letter(0, 8, first)])
+        await until_done(group, redo_dead_letter(0, 8, first)["_id"])
+        failed = await group["dead_letters"].find_one()
+        assert failed is not None
+        assert (failed["payload"], failed["received"]) == (first, letter["payload"]), "what came is kept"
+        assert await counted(group) == all_are(FRAME_EVENTS - 1, dead=1)
+
         enrich.offsets.clear()
-        await requests.add([redo_dead_letter(0, 8), redo_dead_letter(0, 9)])  # 9 was never a dead letter
-        await until_done(group, "redo:0:8", "redo:0:9")
+        # Asked for in both ways at once; 9 was never a dead letter.
+        asked = [redo_dead_letter(0, 8, second), redo_dead_letter(0, 8), redo_dead_letter(0, 9)]
+        await requests.add(asked)
+        await until_done(group, *(one["_id"] for one in asked))
     assert await counted(group) == all_are(FRAME_EVENTS, dead=0)
     assert (await checkpoint(group))["offset"] == FRAME_EVENTS
     assert await group["visitors"].count_documents({}) == FRAME_EVENTS
     offsets = {(chunk["_id"]["first_offset"], chunk["end_offset"]) async for chunk in group["chunks"].find()}
     assert {(offset, offset + 1) for offset in BROKEN} < offsets
+    redone = await group["chunks"].find_one({"_id.first_offset": 8})
+    assert redone is not None
+    assert decode_chunk(redone["data"], redone["schema"]).column("path").to_pylist() == ["/2"], "as it was mended last"
 
 
 @pytest.mark.parametrize("point", list(Point), ids=str)
