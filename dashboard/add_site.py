@@ -5,6 +5,7 @@ from zoneinfo import available_timezones
 import streamlit as st
 
 from dashboard import query_state
+from dashboard.frame import admin_only
 from dashboard.parts import said
 from dashboard.services import services
 from pistats.sites import SiteStore
@@ -38,6 +39,7 @@ def form() -> None:
         added = st.form_submit_button("Add it", type="primary")
     if not added:
         return
+    admin_only()
     with said("add_site"):
         sites = SiteStore(services().system)
         keys = services().run(

@@ -45,7 +45,7 @@ def annotate_button(asked: Asker, days: Days) -> None:
 
 def _add(asked: Asker) -> None:
     on = st.session_state.get(DATE)
-    if not isinstance(on, date):
+    if not isinstance(on, date) or not asked.can_edit:
         return
     try:
         services().run(_store().add(asked.site.name, on, st.session_state.get(TEXT, "")))

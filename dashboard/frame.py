@@ -34,6 +34,15 @@ def signed_in() -> SignIn:
     return sign_in
 
 
+def admin_only() -> None:
+    """Has to come first in whatever changes something: ends the run of anyone else.
+
+    What a page's run has prepared for an admin, a later run may be asked for by another sign-in of the same browser.
+    """
+    if not signed_in().is_admin:
+        st.stop()
+
+
 def sites_to_see() -> tuple[str, ...]:
     """The sites that whoever is looking may see, by name."""
     sign_in = signed_in()

@@ -13,7 +13,7 @@ from dashboard import login_page
 from dashboard.limiter import LoginLimiter
 from dashboard.oidc import START, TARGET_COOKIE, Oidc, take_away
 from dashboard.origin import same_origin
-from dashboard.sign_in import AccessSource, Kind, SignIn, SignIns, cookie_name, share_cookie_name
+from dashboard.sign_in import AccessKeeper, Kind, SignIn, SignIns, cookie_name, share_cookie_name
 from pistats.dashboard_access import DashboardAccess, role_of_password
 from pistats.share_links import hash_token
 
@@ -42,7 +42,7 @@ class Gate:
     """ASGI middleware: lets a signed-in browser through to `app`, sends everyone else to the login page."""
 
     def __init__(
-        self, app: ASGIApp, source: AccessSource, sign_ins: SignIns, oidc: Oidc, clock: Callable[[], int]
+        self, app: ASGIApp, source: AccessKeeper, sign_ins: SignIns, oidc: Oidc, clock: Callable[[], int]
     ) -> None:
         self._app = app
         self._source = source
@@ -82,7 +82,7 @@ class Gate:
         if path.startswith(SHARE):
             return self._open_share(request, access)
         if path == LOGOUT and request.method == "POST":
-            return self._sign_out(request, access)
+            return await self._sign_out(request, access)
         if self._oidc.passes(path):
             return None
         return self._for_signed_in(request, access)
@@ -176,9 +176,12 @@ class Gate:
         )
         return answer
 
-    def _sign_out(self, request: Request, access: DashboardAccess) -> Response:
+    async def _sign_out(self, request: Request, access: DashboardAccess) -> Response:
+        """Ends what the cookies hold, and with it every other window and socket that has the same ones."""
         if not same_origin(request.headers):
             return PlainTextResponse("This was sent from another site.", 403)
+        for sign_in in self._sign_ins.all(request.cookies):
+            await self._source.end(sign_in.sign_in_id, sign_in.expires_time)
         answer = RedirectResponse(LOGIN, 303, headers={"cache-control": "no-store"})
         for name in (cookie_name(access), share_cookie_name(access)):
             answer.delete_cookie(name, path="/", secure=_secure(request), httponly=True, samesite="lax")
@@ -216,7 +219,7 @@ class Gate:
 
 
 RECHECK_S = 2.0
-"""How soon an open socket notices that the password was changed or the link revoked, in seconds."""
+"""How soon an open socket notices a sign-out, a changed password or a revoked link, in seconds."""
 
 
 def _secure(request: Request) -> bool:

@@ -8,14 +8,17 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
-from pistats.dashboard_access import DashboardAccess, ensure_password, load_access
+from pistats.dashboard_access import DashboardAccess, SignedOut, ensure_password, load_access
 from pistats.share_links import ShareLinks
 from pistats.sites import SiteStore
 
 log = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
-"""How soon a new site, a changed password or a revoked link is noticed: three tiny reads."""
+"""How soon a new site, a changed password or a revoked link is noticed: a few tiny reads."""
+
+END_S = 2.0
+"""How long a browser that signs out waits for MongoDB."""
 
 RETRY_S = 0.5
 """Until MongoDB has answered once nobody can sign in, so it is asked more often."""
@@ -28,6 +31,7 @@ class Keeper:
         self._database = database
         self._access: DashboardAccess | None = None
         self._sites: tuple[str, ...] = ()
+        self._ending: dict[str, int] = {}
 
     @property
     def access(self) -> DashboardAccess | None:
@@ -38,6 +42,17 @@ class Keeper:
     def sites(self) -> tuple[str, ...]:
         """The names of all sites, by name."""
         return self._sites
+
+    async def end(self, sign_in_id: str, expires_time: int) -> None:
+        """Ends a sign-in, here at once and elsewhere in seconds; also when MongoDB is away, which is told later."""
+        self._ending[sign_in_id] = expires_time
+        if self._access is not None:
+            self._access = replace(self._access, signed_out=self._access.signed_out | {sign_in_id})
+        try:
+            async with asyncio.timeout(END_S):
+                await SignedOut(self._database).add({sign_in_id: expires_time})
+        except (PyMongoError, TimeoutError) as error:
+            log.warning("That someone has signed out is stored when MongoDB answers again: %s", error)
 
     async def run(self) -> None:
         """Refreshes until cancelled."""
@@ -59,4 +74,15 @@ class Keeper:
             access = await load_access(self._database)
         self._sites = tuple(site.name for site in await SiteStore(self._database).list())
         shares = await ShareLinks(self._database).list()
-        self._access = access and replace(access, shares={share.share_id: share for share in shares})
+        signed_out = await self._signed_out()
+        self._access = access and replace(
+            access, shares={share.share_id: share for share in shares}, signed_out=signed_out
+        )
+
+    async def _signed_out(self) -> frozenset[str]:
+        ended, told = SignedOut(self._database), dict(self._ending)
+        await ended.add(told)
+        found = await ended.ids()
+        for sign_in_id in told:
+            self._ending.pop(sign_in_id, None)
+        return found | self._ending.keys()

@@ -1,5 +1,7 @@
 """The dead letters as a table: which are listed, all that is known of one, and their replay."""
 
+from dataclasses import replace
+
 from dashboard.element import Data
 from dashboard.grid_element import act, cell, choice, column, grid, row, whole
 from dashboard.operations_grids import stamp
@@ -26,16 +28,17 @@ def letters_grid(letters: Letters, opened: DeadLetter | None, *, may_act: bool) 
     choices = [_choice(letters, None), *(_choice(letters, one) for one in letters.counts)]
     acts = [_all(letters)] if may_act and letters.matching > 1 else []
     empty = ("None", "Every event could be enriched.") if not letters.total else ("None of these", "See all of them.")
-    return grid("Dead letters", _says(letters), columns, rows, empty, acts=acts, choices=choices)
+    return grid("Dead letters", _says(letters, may_act=may_act), columns, rows, empty, acts=acts, choices=choices)
 
 
-def _says(letters: Letters) -> str:
+def _says(letters: Letters, *, may_act: bool) -> str:
     if not letters.total:
         return ""
     shown = len(letters.newest)
     newest = f" · the newest {shown} of {fmt.exact(letters.matching)}" if shown < letters.matching else ""
     waiting = f" · {fmt.exact(letters.redoing)} wait to be tried again" if letters.redoing else ""
-    return f"could not be enriched: mend what was wrong, then replay{newest}{waiting}"
+    advice = ": mend what was wrong and replay them, or open one to mend it by hand" if may_act else ""
+    return f"could not be enriched{advice}{newest}{waiting}"
 
 
 def _choice(letters: Letters, one: LetterCount | None) -> Data:
@@ -75,6 +78,13 @@ def _whole(one: DeadLetter) -> Data:
         ("Appended", f"{stamp(one.append_minute)} UTC"),
         ("Last tried", f"{stamp(one.created_time)} UTC, by piStats {one.code_version}"),
         ("Detail", one.detail),
-        ("Received", f"{fmt.exact(len(one.payload))} bytes; what cannot be seen is written as an escape"),
+        *_bytes(one),
     ]
     return whole(f"The event of dead letter {one.id}", facts, one.text)
+
+
+def _bytes(one: DeadLetter) -> list[tuple[str, str]]:
+    seen = f"{fmt.exact(len(one.payload))} bytes; what cannot be seen is written as an escape"
+    if one.received is None:
+        return [("Received", seen)]
+    return [("Received", replace(one, payload=one.received).text), ("Mended", seen)]

@@ -38,8 +38,12 @@ class Asker:
     site: Site
     timezone: ZoneInfo
     now: datetime
-    can_edit: bool
     can_see_people: bool
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether whoever is looking now may change things: an asker that a callback holds is older than its click."""
+        return signed_in().is_admin
 
     def begin(self, *asked: Ask) -> None:
         """Asks without waiting, all at once: `answer` then finds what is under way."""
@@ -66,8 +70,7 @@ def asker() -> Asker | None:
         return None
     timezone = ZoneInfo(site.timezone)
     now = datetime.fromtimestamp(now_ms() / 1000, timezone)
-    sign_in = signed_in()
-    return Asker(site, timezone, now, sign_in.is_admin, sign_in.role != "guest")
+    return Asker(site, timezone, now, signed_in().role != "guest")
 
 
 async def _ask(site: Site, report: str, query: Any, fresh_ms: int | None) -> Any:

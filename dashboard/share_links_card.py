@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from dashboard.frame import admin_only
 from dashboard.parts import card, plain, problem
 from dashboard.services import services
 from pistats import format as fmt
@@ -26,6 +27,7 @@ def show(site: Site) -> None:
             label = st.text_input("For whom", placeholder="The board", max_chars=MAX_LABEL_CHARS)
             made = st.form_submit_button("Make a link", icon=":material/link:")
         if made:
+            admin_only()
             token, _ = services().run(links.add(site.name, label))
             services().run(services().keeper.refresh())
             st.session_state[NEW_LINK] = (site.name, f"{_own_address()}/share/{token}")
@@ -42,6 +44,7 @@ def _row(link: ShareLink) -> None:
 
 
 def _revoke(share_id: str) -> None:
+    admin_only()
     services().run(ShareLinks(services().system).revoke(share_id))
     services().run(services().keeper.refresh())
     st.session_state.pop(NEW_LINK, None)

@@ -1,9 +1,10 @@
 """The signed cookie: who is signed in, as what, until when."""
 
 import hashlib
+import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from itsdangerous import BadData, TimestampSigner
@@ -16,6 +17,9 @@ Role = Literal["admin", "viewer", "guest"]
 
 Kind = Literal["password", "oidc", "share"]
 
+ID_BYTES = 12
+"""No two sign-ins have the same id."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
@@ -25,6 +29,7 @@ class SignIn:
     who: str
     expires_time: int
     site: str | None = None
+    sign_in_id: str = ""
 
     @property
     def is_admin(self) -> bool:
@@ -43,6 +48,13 @@ class AccessSource(Protocol):
     def access(self) -> DashboardAccess | None: ...
 
 
+class AccessKeeper(AccessSource, Protocol):
+    """Where the gate also says who has signed out."""
+
+    async def end(self, sign_in_id: str, expires_time: int) -> None:
+        """Ends a sign-in before its time (Unix ms)."""
+
+
 class SignIns:
     """Makes and checks cookies. The server's clock decides; a changed password or list ends the sign-ins under it."""
 
@@ -54,7 +66,7 @@ class SignIns:
 
     def issue(self, access: DashboardAccess, kind: Kind, who: str) -> str:
         """A cookie value, valid for `sign_in_s` from now. `who`: the role, the e-mail address or the share's id."""
-        subject = urlsafe_b64encode(f"{kind}:{who}".encode()).decode()
+        subject = urlsafe_b64encode(f"{kind}:{secrets.token_hex(ID_BYTES)}:{who}".encode()).decode()
         return self._signer(access, kind, who).sign(subject).decode()
 
     def of(self, cookies: Mapping[str, str]) -> SignIn | None:
@@ -62,19 +74,30 @@ class SignIns:
         access = self._source.access
         if access is None:
             return None
-        own, shared = cookie_name(access), share_cookie_name(access)
-        return self._check(access, cookies.get(own)) or self._check(access, cookies.get(shared))
+        return next(iter(self._all(access, cookies)), None)
+
+    def all(self, cookies: Mapping[str, str]) -> list[SignIn]:
+        """Every sign-in that they hold."""
+        access = self._source.access
+        return [] if access is None else self._all(access, cookies)
+
+    def _all(self, access: DashboardAccess, cookies: Mapping[str, str]) -> list[SignIn]:
+        values = (cookies.get(name) for name in (cookie_name(access), share_cookie_name(access)))
+        return [sign_in for value in values if (sign_in := self._check(access, value)) is not None]
 
     def _check(self, access: DashboardAccess, value: str | None) -> SignIn | None:
-        """None when the value is forged, too old, or signed under an access that has changed."""
+        """None when the value is forged, too old, signed out, or signed under an access that has changed."""
         try:
             subject = (value or "").rsplit(".", 2)[0]
-            kind, _, who = urlsafe_b64decode(subject).decode().partition(":")
+            kind, sign_in_id, who = urlsafe_b64decode(subject).decode().split(":", 2)
             signer = self._signer(access, kind, who)
             signed = signer.unsign(value or "", max_age=self.sign_in_s, return_timestamp=True)[1]
         except (BadData, ValueError):
             return None
-        return self._sign_in(access, kind, who, int(signed.timestamp() + self.sign_in_s) * 1000)
+        if sign_in_id in access.signed_out:
+            return None
+        found = self._sign_in(access, kind, who, int(signed.timestamp() + self.sign_in_s) * 1000)
+        return found and replace(found, sign_in_id=sign_in_id)
 
     def _sign_in(self, access: DashboardAccess, kind: str, who: str, expires_time: int) -> SignIn | None:
         """What the subject may do now: links are revoked and lists change while a cookie is still good."""

@@ -6,6 +6,7 @@ An admin may do everything. A viewer sees the numbers of every site and changes 
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from argon2 import PasswordHasher
@@ -37,6 +38,8 @@ class DashboardAccess:
     viewer_password_hash: str | None = None
     shares: Mapping[str, ShareLink] = field(default_factory=dict)
     """The share links that count, by id."""
+    signed_out: frozenset[str] = frozenset()
+    """Ids of the sign-ins that somebody has ended before their time."""
 
 
 async def ensure_password(db: AsyncDatabase[dict[str, Any]], clock: Callable[[], int] = now_ms) -> str | None:
@@ -85,6 +88,29 @@ async def load_access(db: AsyncDatabase[dict[str, Any]]) -> DashboardAccess | No
     return DashboardAccess(
         str(document["password_hash"]), str(document["cookie_secret"]), document.get("viewer_password_hash")
     )
+
+
+class SignedOut:
+    """The sign-ins that somebody has ended, in the `signed_out` collection, until they would have ended by themselves.
+
+    So whoever has a copy of the cookie is out as well, of every dashboard of this system.
+    """
+
+    def __init__(self, db: AsyncDatabase[dict[str, Any]], clock: Callable[[], int] = now_ms) -> None:
+        self._ended = db["signed_out"]
+        self._clock = clock
+
+    async def add(self, ends: Mapping[str, int]) -> None:
+        """By id, when they would have ended (Unix ms). May be repeated."""
+        for sign_in_id, expires_time in ends.items():
+            until = {"expires_at": datetime.fromtimestamp(expires_time / 1000, UTC)}
+            await self._ended.update_one({"_id": sign_in_id}, {"$set": until}, upsert=True)
+
+    async def ids(self) -> frozenset[str]:
+        """Those that still matter. Forgets the others."""
+        now = datetime.fromtimestamp(self._clock() / 1000, UTC)
+        await self._ended.delete_many({"expires_at": {"$lt": now}})
+        return frozenset([str(one["_id"]) async for one in self._ended.find({}, {"_id": 1})])
 
 
 def role_of_password(access: DashboardAccess, password: str) -> PasswordRole | None:

@@ -7,13 +7,14 @@ import streamlit as st
 
 from dashboard import operations_grids as grids
 from dashboard import query_state
-from dashboard.frame import signed_in
+from dashboard.frame import admin_only, signed_in
 from dashboard.grid_element import show_figures, show_grid
 from dashboard.letters_grid import MAX_REDONE, letters_grid
-from dashboard.parts import card, done, problem
+from dashboard.mend_letter import mend_letter
+from dashboard.parts import card, done, plain, problem
 from dashboard.services import services
 from pistats.clock import now_ms
-from pistats.consumer.dead_letters import DeadLetters, Which, parse_id, redo
+from pistats.consumer.dead_letters import DeadLetters, Which, redo
 from pistats.consumer.groups import Groups
 from pistats.consumer.promotion import promote_caught_up
 from pistats.enrich import Reason
@@ -41,7 +42,6 @@ def _numbers() -> None:
     running, may_act = services(), signed_in().is_admin
     report = running.run(running.operations.report(running.shown.database, _which()))
     _health(report)
-    _said()
     show_grid("grid_partitions", grids.partitions_grid(report))
     show_grid("grid_ledger", grids.ledger_grid(report))
     _letters(report.letters, may_act=may_act)
@@ -53,11 +53,13 @@ def _numbers() -> None:
             _replay()
     with right:
         show_grid("grid_machine", grids.machine_grid(report))
+    _said()
 
 
 def _health(report: OperationsReport) -> None:
-    if report.system is not None and report.system.problems:
-        problem("health", "\n".join(report.system.problems))
+    with st.container():  # there also when all is well: what follows keeps its place among the elements
+        if report.system is not None and report.system.problems:
+            problem("health", "\n".join(report.system.problems))
     show_figures("figures", grids.figures(report))
 
 
@@ -74,6 +76,11 @@ def _letters(letters: Letters, *, may_act: bool) -> None:
     asked = query_state.value(LETTER)
     opened = next((one for one in letters.newest if one.id == asked), None)
     show_grid("grid_letters", letters_grid(letters, opened, may_act=may_act), _act, choose=_choose, open=_open)
+    with st.container():
+        if opened is not None and may_act:
+            mend_letter(opened, _say_now)
+        elif asked and opened is None:
+            plain(f"{asked} is not listed any more: it was counted meanwhile, or it is older than those above.")
 
 
 def _choose(value: Sequence[str]) -> None:
@@ -86,6 +93,7 @@ def _open(letter: str) -> None:
 
 
 def _said() -> None:
+    """At the foot of the window, and last of all, so that nothing moves: see `shell.css`."""
     tell, text, until = st.session_state.get(SAID, (done, "", 0))
     if now_ms() < until:
         tell("said", text)
@@ -100,16 +108,24 @@ def _say(what: Callable[[], str]) -> None:
     st.session_state[SAID] = (tell, text, now_ms() + SAID_MS)
 
 
+def _say_now(what: Callable[[], str]) -> None:
+    """For what a form has sent, which is heard in the middle of a run."""
+    admin_only()
+    _say(what)
+    st.rerun(scope="fragment")
+
+
 def _act(wanted: Sequence[Any]) -> None:
     """What an admin has clicked twice. Anyone else's click is not heard."""
-    if not signed_in().is_admin:
-        return
+    admin_only()
     name, value = wanted
     _say(lambda: ACTS[name](value))
 
 
 def _redo(letter: str) -> str:
-    services().run(redo(services().shown.database, [parse_id(letter)]))
+    group = services().shown.database
+    found = services().run(DeadLetters(group).get(letter))  # raises when someone else's replay has counted it
+    services().run(redo(group, [(found.partition, found.offset)]))
     return f"{letter} is tried again within a second. It stays here if it fails again."
 
 
@@ -152,8 +168,7 @@ def _replay() -> None:
         )
         begun = st.form_submit_button("Begin")
     if begun:
-        _say(lambda: _begin(name.strip(), start.strip()))
-        st.rerun(scope="fragment")
+        _say_now(lambda: _begin(name.strip(), start.strip()))
 
 
 def _begin(name: str, start: str) -> str:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import add_site, share_links_card
-from dashboard.frame import chosen_site, ingest_url
+from dashboard.frame import admin_only, chosen_site, ingest_url
 from dashboard.parts import card, done, problem, said
 from dashboard.services import services
 from pistats import format as fmt
@@ -109,6 +109,7 @@ def _rules(site: Site) -> None:
             )
             saved = st.form_submit_button("Save")
         if saved:
+            admin_only()
             with said("rules"):
                 changed = SiteStore(services().system).change(
                     site.name, allowed_origins=origins.split(), truncate_ip=truncate, keep_days=keep
@@ -142,4 +143,5 @@ def _rotation(site: str, which: WhichKey, label: str, warning: str) -> None:
 
 
 def _rotate(site: str, which: WhichKey) -> None:
+    admin_only()
     st.session_state[NEW_KEYS] = services().run(SiteStore(services().system).rotate_key(site, which))

@@ -14,7 +14,6 @@ from pistats.errors import FinalError
 from pistats.mongo.indexes import Database
 from pistats.sites import SiteStore
 
-
 MAX_MENDED_BYTES = 100_000
 """Three times what a client may send for one event: the server's fields stand beside it."""
 
@@ -54,7 +53,7 @@ class DeadLetter:
 
     @property
     def draft(self) -> str:
-        """The payload to be mended: JSON a field a line, with JSON's own escapes for what cannot be seen; else `text`."""
+        """The payload to be mended: JSON, a field a line, with JSON's escapes for what cannot be seen; else `text`."""
         try:
             lines = json.dumps(json.loads(self.payload), indent=2, ensure_ascii=False).split("\n")
         except (ValueError, RecursionError):

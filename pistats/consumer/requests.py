@@ -6,7 +6,7 @@ takes effect exactly once, however often the owner dies. Whoever asks can wait u
 
 | kind | needs | does |
 |---|---|---|
-| `redo_dead_letter` | `offset`, perhaps `mended` | enriches the event again: it is counted, or stays with the new reason |
+| `redo_dead_letter` | `offset`, `mended`? | enriches the event again: it is counted, or stays with a new reason |
 | `merge_visitors` | `visitors`: [[site, id, first_time, [day, …]], …], `known_time` | adds a backfill's visitors |
 | `erase_visitor` | `site`, `visitor_id` | forgets a visitor |
 """

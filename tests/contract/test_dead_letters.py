@@ -1,11 +1,26 @@
 """Dead letters on a real mongod: which are asked for, in what order they are redone, and what people see of one."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pistats.consumer.dead_letters import ALL, DeadLetter, DeadLetters, LetterCount, Which, redo, redoing
+import pytest
+
+from pistats.consumer.dead_letters import (
+    ALL,
+    DeadLetter,
+    DeadLetterError,
+    DeadLetters,
+    LetterCount,
+    Which,
+    mend,
+    redo,
+    redoing,
+)
 from pistats.enrich import Reason
 from pistats.mongo.indexes import Database, ensure_group_indexes
+from pistats.sites import SiteStore
 
 
 def letter(offset: int, stage: str, reason: Reason, age: int) -> dict[str, Any]:
@@ -52,3 +67,37 @@ async def test_they_are_counted_chosen_and_redone_once(database: Database) -> No
 def test_a_payload_is_shown_whole_and_inert() -> None:
     one = DeadLetter(0, 1, 0, "decode", "not_json", "", b"\xff\x00a\xe2\x80\xaeb\x1b[31m \xc3\xa4", "1", 0)
     assert one.text == r"\xff\x00a\u202eb\x1b[31m ä"
+
+
+async def test_one_is_mended_only_into_what_can_be_an_event_of_a_site(database: Database) -> None:
+    await SiteStore(database).add("news.example")
+    await database.dead_letters.insert_one({**letter(1, "page", Reason.STEP_FAILED, age=1), "payload": b'{"site":1}'})
+    refused = {
+        '{"site": "news.example",}': "This is no JSON: .*line 1, column 2",
+        "[]": "begins with {",
+        '{"site": "nws.example"}': "there is no such site",
+        '{"site": {"$ne": ""}}': "there is no such site",
+        '{"site": "news.example", "n": 1%s}' % ("0" * 30): "can be no event",
+        '{"site": "news.example", "n": "%s"}' % ("x" * 100_000): "too many",
+    }
+    for text, reason in refused.items():
+        with pytest.raises(DeadLetterError, match=reason):
+            await mend(database, database, "0:1", text)
+    with pytest.raises(DeadLetterError, match="counted meanwhile"):
+        await mend(database, database, "0:2", '{"site": "news.example"}')
+    assert await redoing(database) == 0
+
+    await redo(database, [(0, 1)])
+    await mend(database, database, "0:1", '{"site": "news.example"}')
+    await mend(database, database, "0:1", '{"site":   "news.example"}')
+    mended = await database.requests.find({"mended": {"$exists": True}}).to_list()
+    assert [bytes(one["mended"]) for one in mended] == [b'{"site":"news.example"}'], "beside the one that waits"
+
+
+def test_a_draft_is_json_of_many_lines_in_which_all_can_be_seen() -> None:
+    one = DeadLetter(0, 1, 0, "page", "step_failed", "", '{"site":"ä","n":["\u202e\\n"]}'.encode(), "1", 0)
+    assert json.loads(one.draft) == json.loads(one.payload)
+    assert one.draft.isascii() is False
+    assert "\u202e" not in one.draft
+    assert one.draft.count("\n") == 5
+    assert replace(one, payload=b'{"site":').draft == '{"site":'

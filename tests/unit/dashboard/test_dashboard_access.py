@@ -5,7 +5,10 @@ from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from dashboard.keeper import Keeper
+from pistats.clock import now_ms
 from pistats.dashboard_access import (
+    SignedOut,
     ensure_password,
     load_access,
     remove_viewer_password,
@@ -79,3 +82,20 @@ async def test_a_share_link_is_stored_hashed_and_can_be_revoked(database: Databa
     assert await links.revoke(link.share_id)
     assert not await links.revoke(link.share_id)
     assert await links.list("shop.example") == []
+
+
+async def test_who_has_signed_out_is_out_of_every_dashboard_until_the_sign_in_would_have_ended(
+    database: Database,
+) -> None:
+    await ensure_password(database)
+    here, elsewhere = Keeper(database), Keeper(database)
+    await here.refresh()
+    now = now_ms()
+    await here.end("mine", now + 60_000)
+    await here.refresh()
+    await elsewhere.refresh()
+    for keeper in (here, elsewhere):
+        assert keeper.access is not None
+        assert keeper.access.signed_out == {"mine"}
+    assert await SignedOut(database, lambda: now + 61_000).ids() == frozenset()
+    assert await database.signed_out.count_documents({}) == 0

@@ -47,6 +47,10 @@ class Clock:
 class Source:
     access: DashboardAccess | None
 
+    async def end(self, sign_in_id: str, _expires_time: int) -> None:
+        assert self.access is not None
+        self.access = replace(self.access, signed_out=self.access.signed_out | {sign_in_id})
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -223,7 +227,7 @@ async def test_a_viewer_cannot_make_an_admins_cookie(client: Client, source: Sou
     await client.sign_in(VIEWER_PASSWORD)
     name = cookie_name(source.access)
     value = client.session.cookie_jar.filter_cookies(URL(client.url))[name].value
-    admin = urlsafe_b64encode(b"password:admin").decode() + value[value.index(".") :]
+    admin = urlsafe_b64encode(b"password:00:admin").decode() + value[value.index(".") :]
     client.session.cookie_jar.clear()
     assert (await client.get("/", cookies={name: admin})).status == 401
 
@@ -286,6 +290,26 @@ async def test_sign_out_takes_the_cookie_away(client: Client) -> None:
     assert (await client.get("/")).status == 200
     assert (await client.post("/logout")).status == 303
     assert (await client.get("/")).status == 401
+
+
+async def test_a_sign_out_ends_copies_of_the_cookie_and_open_sockets_and_no_other_sign_in(
+    client: Client, source: Source
+) -> None:
+    assert source.access is not None
+    name = cookie_name(source.access)
+
+    async def value() -> str:
+        await client.sign_in()
+        return client.session.cookie_jar.filter_cookies(URL(client.url))[name].value
+
+    other, mine = await value(), await value()
+    async with client.session.ws_connect(client.url + "/socket") as inside:
+        await inside.send_str("hello")
+        await inside.receive_str()
+        await client.post("/logout")
+        assert (await inside.receive(timeout=10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert (await client.get("/", cookies={name: mine})).status == 401
+    assert (await client.get("/", cookies={name: other})).status == 200
 
 
 async def test_a_form_from_another_site_does_not_sign_in(client: Client) -> None:
