@@ -27,6 +27,8 @@ OPTIONS: dict[str, Any] = {
     # The watcher would make a second, dead set of services after an edit.
     "server.fileWatcherType": "none",
     "server.headless": True,
+    # Another way in, for programs: the query API is ours.
+    "server.enableAgentApi": False,
     # Ends the memory of a closed page after a minute; a reconnecting browser is back within seconds.
     "server.disconnectedSessionTTL": 60,
     "theme.font": "'Source Sans', system-ui, sans-serif",

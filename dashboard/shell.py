@@ -3,7 +3,10 @@
 Without them the window shows Streamlit's title and a narrow column on white, and everything moves when ours arrive.
 """
 
+import re
+from base64 import b64encode
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import streamlit
@@ -29,9 +32,10 @@ def routes() -> list[Route]:
     static = Path(streamlit.__file__).parent / "static"
     early = sorted(path.name for name in EARLY for path in (static / "static" / "js").glob(f"{name}.*.js"))
     document = shell((static / "index.html").read_text("utf-8"), early)
+    headers = {"cache-control": "no-cache", "content-security-policy": policy(document)}
 
     async def show(_request: Request) -> HTMLResponse:
-        return HTMLResponse(document, headers={"cache-control": "no-cache"})
+        return HTMLResponse(document, headers=headers)
 
     return [Route(path, show) for path in PATHS]
 
@@ -40,5 +44,29 @@ def shell(document: str, early: Sequence[str] = ()) -> str:
     """Streamlit's document with what is ours in it. What a newer one does not have is left as it is."""
     style = f"<style>\n{(ASSETS / 'shell.css').read_text('utf-8')}</style>"
     links = [f'<link rel="modulepreload" crossorigin href="./static/js/{name}">' for name in early]
-    ours = "\n".join([style, *links, "</head>"])
+    script = f"<script>{(ASSETS / 'session.js').read_text('utf-8')}</script>"
+    ours = "\n".join([style, script, *links, "</head>"])
     return document.replace(TITLE, OWN_TITLE).replace(FAVICON, "").replace("</head>", ours, 1)
+
+
+def policy(document: str) -> str:
+    """What a page may load and run: this server's files, the scripts that stand in the document, and our elements.
+
+    Streamlit makes a `blob:` of an element's script. Whatever text of an event gets into a page can neither run nor
+    send anything elsewhere. Styles are Streamlit's way of drawing, and cannot be told apart.
+    """
+    scripts = re.findall(r"<script>(.*?)</script>", document, re.DOTALL)
+    known = (f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    return "; ".join(
+        (
+            "default-src 'self'",
+            " ".join(("script-src 'self' blob:", *known)),
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    )

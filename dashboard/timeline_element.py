@@ -28,8 +28,11 @@ MAX_ENGAGED_MS = 86_400_000
 TRAITS = ("country", "city", "device", "browser", "os", "language")
 
 
-def timeline_data(report: VisitorReport, timezone: ZoneInfo) -> Data:
-    """The element's data. Everything that was sent by a client is text in it, and stays text."""
+def timeline_data(report: VisitorReport, timezone: ZoneInfo, erased_time: int | None = None) -> Data:
+    """The element's data. Everything that was sent by a client is text in it, and stays text.
+
+    `erased_time`: when a visitor of whom nothing is there was erased, in Unix ms.
+    """
     by_session: dict[str | None, list[dict[str, Any]]] = {}
     for event in report.timeline:
         by_session.setdefault(event.get("session_id"), []).append(event)
@@ -37,13 +40,21 @@ def timeline_data(report: VisitorReport, timezone: ZoneInfo) -> Data:
     return {
         "facts": _facts(report, timezone),
         "sessions": [_session(session, by_session.get(session.session_id, []), timezone) for session in sessions],
-        "empty": None
-        if report.sessions
-        else [
-            "This visitor is not known",
-            "Ids are case-sensitive. The visitor may have been erased, or its events have outlived the data retention.",
-        ],
+        "empty": None if report.sessions else _nothing(erased_time, timezone),
     }
+
+
+def _nothing(erased_time: int | None, timezone: ZoneInfo) -> list[str]:
+    if erased_time is not None:
+        return [
+            f"Erased on {_moment(erased_time, timezone)}",
+            "Nothing of this visitor is shown any more, and the files follow within minutes. "
+            "What is sent under this id from now on is a new visitor.",
+        ]
+    return [
+        "This visitor is not known",
+        "Ids are case-sensitive. An id that was right may be older than what this site keeps.",
+    ]
 
 
 def _facts(report: VisitorReport, timezone: ZoneInfo) -> list[Data]:

@@ -12,6 +12,7 @@ from dashboard.question import Asker, asker, guarded, say_complete
 from dashboard.services import services
 from dashboard.timeline_element import TIMELINE, timeline_data
 from dashboard.visitor_actions import erase_button, export_button
+from pistats.warehouse.tombstones import erased_time_of
 
 KEY = "visitor_timeline"
 MAX_ID_CHARS = 128
@@ -53,7 +54,12 @@ def _visitor(asked: Asker, visitor_id: str, freshness: Any, actions: Any) -> Non
         with actions:
             export_button(asked, report)
             erase_button(asked, visitor_id)
-    TIMELINE.show(KEY, timeline_data(report, asked.timezone))
+    erased_time = None if report.sessions else _erased_time(asked, visitor_id)
+    TIMELINE.show(KEY, timeline_data(report, asked.timezone, erased_time))
+
+
+def _erased_time(asked: Asker, visitor_id: str) -> int | None:
+    return services().run(erased_time_of(services().system, asked.site.name, visitor_id))
 
 
 def _recent(asked: Asker) -> None:

@@ -26,6 +26,12 @@ class Tombstone:
     erased_time: int
 
 
+async def erased_time_of(system: Database, site: str, visitor_id: str) -> int | None:
+    """When the visitor was erased (Unix ms); None: never."""
+    erasure = await system["erasures"].find_one({"_id": {"site": site, "visitor_id": visitor_id}}, {"erased_time": 1})
+    return None if erasure is None else int(erasure["erased_time"])
+
+
 async def load_tombstones(
     system: Database, sites: Collection[str] | None = None, *, session: AsyncClientSession | None = None
 ) -> list[Tombstone]:

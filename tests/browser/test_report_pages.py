@@ -356,7 +356,7 @@ async def test_a_visitor_is_shown_exported_and_erased(told: Dashboard, page: Pag
 
     await page.get_by_role("button", name="Erase").click()
     await page.get_by_role("dialog").get_by_role("button", name="Erase").click()
-    await expect(page.get_by_text("This visitor is not known")).to_be_visible()
+    await expect(page.get_by_text("Erased on")).to_be_visible()
     erasure = await told.system.erasures.find_one({"_id": {"site": SITE, "visitor_id": "v-3-0"}})
     assert erasure is not None
 

@@ -30,8 +30,6 @@ class Connection {
     this.changed()
     const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1))
     this.retry = setTimeout(() => this.connect(), wait * (0.7 + 0.6 * Math.random()))
-    // A refused socket tells no reason. When it was the sign-in, the page goes to the login.
-    fetch('/auth/check', { cache: 'no-store' }).then((answer) => answer.status === 401 && !this.closed && location.reload(), () => {})
   }
 
   restart() {
