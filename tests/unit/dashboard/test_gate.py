@@ -188,6 +188,25 @@ async def test_attempts_sent_at_once_are_not_free(client: Client) -> None:
     assert sum(answer.status == 401 for answer in answers) == 5
 
 
+async def test_behind_a_proxy_each_address_is_slowed_down_for_itself(client: Client) -> None:
+    def of(address: str) -> dict[str, str]:
+        return {"x-forwarded-for": f"203.0.113.250, {address}"}  # what a client claims of itself stands before it
+
+    for _ in range(5):
+        await client.sign_in("wrong", headers=of("198.51.100.7"))
+    assert (await client.sign_in(headers=of("198.51.100.7"))).status == 429
+    assert (await client.sign_in(headers=of("198.51.100.8"))).status == 303
+
+
+async def test_every_answer_says_who_may_frame_it_and_is_never_guessed_at(client: Client) -> None:
+    await client.sign_in()
+    for path in ("/", "/login", "/healthz", "/auth/check", "/nowhere"):
+        headers = (await client.get(path)).headers
+        assert "frame-ancestors" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+
+
 async def test_a_sign_in_expires(client: Client, clock: Clock) -> None:
     await client.sign_in()
     clock.now += (SIGN_IN_S + 2) * 1000
