@@ -69,6 +69,11 @@ async def ensure_group_indexes(database: Database, live_keep_s: int) -> None:
             ],
             "removed_files": [IndexModel([("removed_at", ASCENDING)], name="removed")],
             "dirty_dates": [],
+            "rollups": [
+                IndexModel(
+                    [("_id.site", ASCENDING), ("_id.granularity", ASCENDING), ("_id.start", ASCENDING)], name="period"
+                )
+            ],
             "adopted": [],
             "requests": [IndexModel([("partition", ASCENDING), ("created_at", ASCENDING)], name="partition")],
             "dead_letters": [

@@ -19,6 +19,7 @@ from xxhash import xxh3_128_hexdigest
 from pistats.clock import Clock, now_ms
 from pistats.enrich.session import GAP_MS
 from pistats.sites import Site
+from pistats.warehouse.ages import check_age
 from pistats.warehouse.dimension_sums import DimensionSums, add_up_dimensions
 from pistats.warehouse.dimensions import count_dimensions
 from pistats.warehouse.engine import Connection, Events, Source
@@ -28,6 +29,7 @@ from pistats.warehouse.rollup_files import (
     VISITORS_SCHEMA,
     Rollup,
     RollupStore,
+    new_token,
     period_holds,
     utc_dates,
 )
@@ -229,7 +231,7 @@ class Rollups:
     ) -> Rollup:
         tables = [_parquet(counted.sums), *([_parquet(counted.visitors)] if granularity == "day" else [])]
         digest = xxh3_128_hexdigest(b"".join(tables))
-        base = f"{self._folder}/site={site.name}/{granularity}={start.isoformat()}/{self._run_id}-{digest}"
+        base = f"{self._folder}/site={site.name}/{granularity}={start.isoformat()}/{self._run_id}-{new_token()}"
         sums = f"{base}-sums.parquet"
         visitors = f"{base}-visitors.parquet" if granularity == "day" else None
         for path, table in zip((sums, visitors), tables, strict=False):
@@ -250,6 +252,7 @@ class Rollups:
             closes_at=closes_at,
             run_id=self._run_id,
         )
+        check_age(read_time, self._clock())
         await self._store.put(rollup)
         return rollup
 

@@ -9,6 +9,7 @@ are counted exactly.
 """
 
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -117,6 +118,11 @@ class RollupStore:
         )
         return None if found is None else date.fromisoformat(found["_id"]["start"])
 
+    async def paths(self) -> set[str]:
+        """Every file that is listed."""
+        found = self._rollups.find({}, {"_id": 0, "sums_path": 1, "visitors_path": 1})
+        return {path async for one in found for path in one.values() if path is not None}
+
     async def put(self, rollup: Rollup) -> None:
         """List a rollup in place of the one of the same period, whose files are deleted later. May be repeated."""
         await self.replace(rollup.document())
@@ -217,11 +223,16 @@ def period_holds(rollup: Rollup | None, state: DayState, to_date: date) -> bool:
     return days == rollup.days
 
 
+def new_token() -> str:
+    """Part of a file's name: a run that is repeated, or goes on late, never touches a file that was listed before."""
+    return secrets.token_hex(6)
+
+
 async def write_cohorts(
     store: RollupStore, storage: Storage, group_name: str, site: str, cells: pa.Table, run_id: str
 ) -> None:
     """List a file of a site's retention cells in place of the last one."""
-    path = f"{ROLLUPS}/{group_name}/site={site}/cohorts/{run_id}.parquet"
+    path = f"{ROLLUPS}/{group_name}/site={site}/cohorts/{run_id}-{new_token()}.parquet"
     with storage.create(path) as file:
         pq.write_table(cells, file, compression="zstd")
     key = {"site": site, "granularity": "cohorts", "start": ""}

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pistats.clock import Clock, now_ms
 from pistats.mongo.indexes import Database
 from pistats.warehouse.ages import GARBAGE_MS
-from pistats.warehouse.storage import Storage
+from pistats.warehouse.rollup_files import RollupStore
+from pistats.warehouse.storage import ROLLUPS, Storage
 
 ASKED_PATHS = 10_000
 """In one command: some 1.5 MB."""
@@ -31,7 +32,7 @@ class Sweep:
         """`grace_s`: how long a file stays after another has replaced it; longer than any query takes."""
         self._group = group
         self._storage = storage
-        self._folder = group_name
+        self._folders = (group_name, f"{ROLLUPS}/{group_name}")
         self._grace_ms = int(grace_s * 1000)
         self._clock = clock
 
@@ -56,9 +57,12 @@ class Sweep:
         Files are listed before MongoDB is asked, so one that is published in between is not taken for garbage.
         """
         old = self._clock() - GARBAGE_MS
-        stored = await asyncio.to_thread(self._storage.list, self._folder)
+        stored = [file for folder in self._folders for file in await asyncio.to_thread(self._storage.list, folder)]
         paths = [file.path for file in stored if file.written_time < old]
-        garbage = sorted(set(paths) - await self._known(paths))
+        known = await RollupStore(self._group).paths() if paths else set()
+        for start in range(0, len(paths), ASKED_PATHS):
+            known |= await self._known(paths[start : start + ASKED_PATHS])
+        garbage = sorted(set(paths) - known)
         await asyncio.to_thread(self._storage.delete, garbage)
         return len(garbage)
 

@@ -11,11 +11,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from pistats.clock import now_ms
 from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
 from pistats.reports.history import GRANULARITIES, METRICS, HistoryQuery
 from pistats.reports.history_answer import HistoryAnswer
 from pistats.reports.retention import RetentionAnswer, RetentionQuery
+from pistats.warehouse.ages import HOUR_MS
 from pistats.warehouse.archive import Archive
 from pistats.warehouse.compact import Compaction
 from pistats.warehouse.engine import QueryEngine
@@ -26,9 +28,10 @@ from pistats.warehouse.rollup import Rollups, add_up, count_in_threads, units_of
 from pistats.warehouse.rollup_files import RollupStore
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.storage import Storage
+from pistats.warehouse.sweep import Sweep
 from tests.plain_history import Event, history
 from tests.table_events import SITE, a_site, an_event
-from tests.warehouse_events import chunk_document
+from tests.warehouse_events import DeathError, chunk_document, files_on_disk
 
 FIRST = date(2026, 10, 19)
 """A Monday; clocks in Berlin go back on the 25th."""
@@ -197,6 +200,33 @@ async def test_a_dropped_group_leaves_neither_events_nor_rollups(
     storage.delete_group("live")
 
     assert [file.path for file in storage.list("")] == ["other/file"]
+
+
+async def test_a_run_that_dies_leaves_garbage_that_is_swept(
+    group: Database,
+    root: str,
+    rollups: Rollups,
+    new_archive: Callable[..., Archive],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await archived(group, new_archive, some_events(100, seed=3, days=(0, 2)))
+    days = await rollups.days_to_count(BERLIN)
+
+    async def die(*_: Any) -> None:
+        raise DeathError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RollupStore, "put", die)
+        with pytest.raises(DeathError):
+            await rollups.run(BERLIN, days)
+    await rollups.run(BERLIN, days)
+    listed = await RollupStore(group).paths() | {file.path for file in await Manifest(group).files()}
+    assert listed < files_on_disk(root)
+
+    swept = await Sweep(group, Storage(root), "live", grace_s=60, clock=lambda: now_ms() + 25 * HOUR_MS).run()
+
+    assert swept.garbage == 2
+    assert files_on_disk(root) == listed
 
 
 async def test_marks_go_when_their_days_are_counted_and_stay_when_they_were_made_again(
