@@ -54,9 +54,12 @@ def merge_visitors(request_id: str, partition: int, visitors: Sequence[Sequence[
     }
 
 
-def erase_visitor(partition: int, site: str, visitor_id: str) -> Request:
-    """Ask to forget a visitor. The same request as long as it waits."""
-    request_id = f"erase:{partition}:{site}:{visitor_id}"
+def erase_visitor(partition: int, site: str, visitor_id: str, erased_time: int) -> Request:
+    """Ask to forget a visitor. The same request as long as it waits, for the same tombstone.
+
+    `erased_time`: the tombstone's, Unix ms. An owner that is at an earlier request may not know of this one.
+    """
+    request_id = f"erase:{partition}:{site}:{visitor_id}:{erased_time}"
     return {
         "_id": request_id,
         "partition": partition,
@@ -128,7 +131,7 @@ class Requests:
         async def write(session: AsyncClientSession) -> None:
             deleted = await self._requests.delete_one({"_id": request["_id"]}, session=session)
             if deleted.deleted_count:
-                await self._requests.insert_many([dict(piece) for piece in pieces], session=session)
+                await self.add(pieces, session)  # one that waits already, after a move to and fro, is the same
 
         async with self._requests.database.client.start_session() as session:
             await session.with_transaction(write, write_concern=WriteConcern("majority"))

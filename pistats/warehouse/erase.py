@@ -155,7 +155,7 @@ class Eraser:
         erasure = {**_id_of(tombstone), "erased_time": tombstone.erased_time, "asked": {"$ne": name}}
         noted = await self._system["erasures"].update_one(erasure, {"$push": {"asked": name}}, session=session)
         if noted.modified_count:
-            request = erase_visitor(partition, tombstone.site, tombstone.visitor_id)
+            request = erase_visitor(partition, tombstone.site, tombstone.visitor_id, tombstone.erased_time)
             await Requests(group, self._clock).add([request], session)
 
     async def _from_chunks(self, group: Database, site: str, tombstones: Sequence[Tombstone]) -> int:

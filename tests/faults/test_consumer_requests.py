@@ -178,8 +178,8 @@ async def test_visitors_are_merged_and_erased_by_the_owner_of_their_partition(gr
     long_ago = before["first_time"] - 30 * DAY_MS
     visitors = [["s", "v1", long_ago, [long_ago // DAY_MS]], ["s", "new", long_ago, [long_ago // DAY_MS]]]
     async with consuming(group, Broken()):
-        await Requests(group).add([merge_visitors("backfill:1:0", 0, visitors, 0), erase_visitor(0, "s", "v2")])
-        await until_done(group, "backfill:1:0", "erase:0:s:v2")
+        await Requests(group).add([merge_visitors("backfill:1:0", 0, visitors, 0), erase_visitor(0, "s", "v2", 1)])
+        await until_done(group, "backfill:1:0", "erase:0:s:v2:1")
     found = {one["_id"]["visitor_id"]: one async for one in group["visitors"].find()}
     assert (found["v1"]["first_time"], found["v1"]["first_day"]) == (long_ago, long_ago // DAY_MS)
     assert found["new"]["first_time"] == long_ago
@@ -193,8 +193,8 @@ async def test_visitors_are_merged_and_erased_by_the_owner_of_their_partition(gr
 async def test_a_request_that_cannot_be_done_is_put_aside_and_the_next_ones_are_done(group: Database) -> None:
     senseless: dict[str, Any] = merge_visitors("senseless", 0, [["s", "v1"]], 0)
     async with consuming(group, Broken()) as consumer:
-        await Requests(group).add([senseless, erase_visitor(0, "s", "v2")])
-        await until_done(group, "erase:0:s:v2")
+        await Requests(group).add([senseless, erase_visitor(0, "s", "v2", 1)])
+        await until_done(group, "erase:0:s:v2:1")
         assert consumer.status.failures == 1
     kept = await group["requests"].find_one({"_id": "senseless"})
     assert kept is not None
@@ -204,12 +204,12 @@ async def test_a_request_that_cannot_be_done_is_put_aside_and_the_next_ones_are_
 
 async def test_a_request_that_has_ended_the_process_three_times_is_put_aside(group: Database) -> None:
     """Else it would end the next one, for ever, and its partition would stand still."""
-    await Requests(group).add([erase_visitor(0, "s", "v1"), erase_visitor(0, "s", "v2")])
-    await group["requests"].update_one({"_id": "erase:0:s:v1"}, {"$set": {"tries": 3}})
+    await Requests(group).add([erase_visitor(0, "s", "v1", 1), erase_visitor(0, "s", "v2", 1)])
+    await group["requests"].update_one({"_id": "erase:0:s:v1:1"}, {"$set": {"tries": 3}})
     async with consuming(group, Broken()):
-        await until_done(group, "erase:0:s:v2")
+        await until_done(group, "erase:0:s:v2:1")
     (aside,) = await Requests(group).aside(3)
-    assert (aside["_id"], aside["was"]) == ("erase:0:s:v1", 0)
+    assert (aside["_id"], aside["was"]) == ("erase:0:s:v1:1", 0)
     assert "3 times" in aside["error"]
     assert await group["visitors"].count_documents({"_id.visitor_id": {"$in": ["v1", "v2"]}}) == 1
 
@@ -234,8 +234,8 @@ async def test_what_concerns_a_visitor_who_has_moved_is_handed_on_when_nobody_mo
     day = 20_000
     visitors = [["s", name, day * DAY_MS, [day]] for name in ("here", "moved")]
     task = asyncio.create_task(consumer.run())
-    asked = ("m", "m>0", "erase:0:s:moved", "redo:0:7", "redo:0:8")
-    await Requests(group).add([merge_visitors("m", 0, visitors, 0), erase_visitor(0, "s", "moved")])
+    asked = ("m", "m>0", "erase:0:s:moved:1", "redo:0:7", "redo:0:8")
+    await Requests(group).add([merge_visitors("m", 0, visitors, 0), erase_visitor(0, "s", "moved", 1)])
     await Requests(group).add([redo_dead_letter(0, 7), redo_dead_letter(0, 8)])
     while consumer.status.offset is None:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
@@ -245,7 +245,7 @@ async def test_what_concerns_a_visitor_who_has_moved_is_handed_on_when_nobody_mo
     consumer.stop()
     await task
     left = {one["_id"]: one async for one in group["requests"].find()}
-    assert left.keys() == {"m>1", "erase:0:s:moved>1", "moved:0:7"}
+    assert left.keys() == {"m>1", "erase:0:s:moved:1>1", "moved:0:7"}
     assert [visitor[1] for visitor in left["m>1"]["visitors"]] == ["moved"]
     assert {one["partition"] for one in left.values()} == {1}
     stored = {one["_id"]["visitor_id"] async for one in group["visitors"].find()}
