@@ -7,6 +7,7 @@
 3. The slice that was noted when the process ended again is consumed event by event.
 
 The event that was noted alone when the process ended once more goes to the dead letters without being touched again.
+So does one whose commit, of it alone, raises what no other try can change, such as for a text that is no Unicode.
 
 Nothing is noted before a first death, so that the normal path costs nothing. A death outside of what is noted, by an
 operator's kill for example, condemns nobody. Nor does a lease that ran out: a process that got no processor for so long
@@ -43,7 +44,9 @@ class Suspicion:
     careful_until: int = 0
     single_until: int = 0
     condemned: int | None = None
-    """The event that ended the process three times."""
+    """The event that ended the process three times, or cannot be committed."""
+    failure: Failure | None = None
+    """Why it cannot; None: by the end of the process."""
     alone: int | None = None
     """The event that some had in hand, alone, when their leases ran out: perhaps they live."""
     lives: tuple[Life, ...] = ()
@@ -55,14 +58,20 @@ class Suspicion:
             return 1
         return min(SLICE_EVENTS, self.careful_until - offset) if offset < self.careful_until else None
 
+    def giving_up(self, offset: int, failure: Failure) -> "Suspicion":
+        """With this event condemned."""
+        return replace(self, condemned=offset, failure=failure)
+
     def joined(self, earlier: "Suspicion") -> "Suspicion":
         """What either gives cause for."""
-        return replace(
+        joined = replace(
             self,
             careful_until=max(self.careful_until, earlier.careful_until),
             single_until=max(self.single_until, earlier.single_until),
-            condemned=earlier.condemned if self.condemned is None else self.condemned,
         )
+        if self.condemned is not None or earlier.condemned is None:
+            return joined
+        return replace(joined, condemned=earlier.condemned, failure=earlier.failure)
 
     def within(self, end_offset: int) -> "Suspicion":
         """Without what was not stored yet when the process ended: that cannot have ended it."""
@@ -101,7 +110,7 @@ def suspicion_of(
         return Suspicion(careful_until, single_until)
     lives = tuple((name, life) for name, life in suspect.get("lives", ()))
     condemned = offset if any(map(ended, lives)) else None
-    return Suspicion(careful_until, single_until, condemned, offset, lives)
+    return Suspicion(careful_until, single_until, condemned, alone=offset, lives=lives)
 
 
 class Danger:

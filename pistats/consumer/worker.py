@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bson.errors import BSONError
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
@@ -18,15 +19,18 @@ from pistats.consumer.duties import Duties, OwnerOf
 from pistats.consumer.lease import Lease, LeaseStore
 from pistats.consumer.pace import FlushPace
 from pistats.consumer.poison import HARMLESS, NO_SUSPICION, suspicion_of
-from pistats.consumer.projection import Projection
+from pistats.consumer.projection import FOLD_ERRORS, Projection
 from pistats.consumer.reader import IDLE_WAIT_S, Fetch, Hold, PartitionReader, RecordRange
 from pistats.consumer.requests import Request
-from pistats.consumer.transform import Transform, Transformed
+from pistats.consumer.transform import Transform, Transformed, failure_of
 from pistats.errors import FencedError, RetryableError
 from pistats.metrics import NoRecorder, PartitionMetrics
 from pistats.settings import ConsumerSettings, LiveSettings
 
 log = logging.getLogger(__name__)
+
+HOPELESS = (*FOLD_ERRORS, BSONError, RecursionError)
+"""What one event's values can raise at its commit, again and again. Not what passes, as MongoDB's absence does."""
 
 Settled = Callable[[], Awaitable[int | None]]
 """How many changes of the layout there were; None while visitors are on the move. See `Barriers.settled`."""
@@ -232,6 +236,15 @@ class PartitionConsumer:
 
     async def _flush(self, lease: Lease, records: RecordRange, projection: Projection, *, noted: bool) -> None:
         """Enrich, fold and commit one range: the journey of an event, once more, in one place."""
+        try:
+            await self._journey(lease, records, projection, noted=noted)
+        except HOPELESS as error:
+            if len(records.payloads) == 1:  # else smaller ranges find the event
+                failure = failure_of("consume", error)
+                self._suspicion = self._suspicion.giving_up(records.first_offset, failure)
+            raise
+
+    async def _journey(self, lease: Lease, records: RecordRange, projection: Projection, *, noted: bool) -> None:
         async with self._danger.alone:
             if noted:
                 me = (self._owner, self._danger.life)
@@ -319,10 +332,10 @@ class PartitionConsumer:
         projection.committed()
 
     async def _enrich(self, records: RecordRange) -> Transformed:
-        """The outcomes of a range; of an event that has ended the process three times without touching it."""
+        """The outcomes of a range; a condemned event is not touched again."""
         if records.first_offset == self._suspicion.condemned:
             log.error("partition %s: offset %s is given up", self._partition, records.first_offset)
-            return Transformed(records, [self._danger.verdict()])
+            return Transformed(records, [self._suspicion.failure or self._danger.verdict()])
         return await self._transform.apply(self._partition, records)
 
     async def _pause_after(self, error: Exception) -> None:

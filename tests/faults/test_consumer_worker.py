@@ -18,7 +18,7 @@ from pistats.consumer.lease import LeaseStore
 from pistats.consumer.reader import RecordRange
 from pistats.consumer.transform import Outcome, Transform, Transformed
 from pistats.consumer.worker import PartitionConsumer
-from pistats.enrich import EnrichContext, Failure, enrich_batch
+from pistats.enrich import EnrichContext, Failure, Reason, enrich_batch
 from pistats.errors import PositionError
 from pistats.mongo.client import connect
 from pistats.mongo.indexes import ensure_group_indexes
@@ -347,3 +347,22 @@ async def test_an_event_whose_consumer_lost_its_lease_is_condemned_only_if_that_
         await until(lambda: consumer.status.offset == 1)
 
     assert await counted(group) == all_of(1 - dead_letters, dead_letters=dead_letters)
+
+
+async def test_an_event_that_no_commit_can_hold_becomes_a_dead_letter_and_its_neighbours_count(
+    group: Database, partition: StreamPartition
+) -> None:
+    def no_text_for_bson(payloads: Sequence[bytes], number: int, offsets: Sequence[int]) -> list[Outcome]:
+        outcomes = standard(payloads, number, offsets)
+        bad = Failure("parse", Reason.STEP_FAILED, "\ud800")
+        return [bad if offset == 3 else outcome for offset, outcome in zip(offsets, outcomes, strict=True)]
+
+    await append(partition, [view(number) for number in range(8)])
+    async with consuming(partition, group, transform=Transform(no_text_for_bson)) as consumer:
+        await until(lambda: consumer.status.offset == 8)
+
+    assert await counted(group) == all_of(views=7, dead_letters=1)
+    letter = await group["dead_letters"].find_one()
+    assert letter is not None
+    assert (letter["_id"]["offset"], letter["stage"], letter["reason"]) == (3, "consume", "step_failed")
+    assert "surrogates not allowed" in letter["detail"]
