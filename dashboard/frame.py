@@ -21,6 +21,12 @@ pistats site add example.com
 Both give a write key and the one line to paste into your pages.
 """
 
+NO_SITE_FOR_OTHERS = """
+##### No site yet
+
+An admin adds the first one in *Site settings*; its numbers then appear here.
+"""
+
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
 SITE, KEY = "site", "site_picker"
@@ -78,7 +84,7 @@ def site_or_hint() -> str | None:
     site = chosen_site()
     if site is None:
         with st.container(border=True):
-            st.markdown(NO_SITE)
+            st.markdown(NO_SITE if signed_in().is_admin else NO_SITE_FOR_OTHERS)
     return site
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from dashboard.live_socket import PATH
+from dashboard.sign_in import SignIn
 from pistats.glossary import GLOSSARY
 
 ASSETS = Path(__file__).parent / "assets" / "live"
@@ -28,15 +29,31 @@ _element = st.components.v2.component(
 )
 
 
-def live_element(site: str, snapshot: dict[str, Any], ingest_url: str) -> None:
-    """Shows `snapshot` at once and every later one as it comes. A rerun keeps the element and its socket."""
+def when_empty(site: str, sign_in: SignIn, ingest_url: str, *, seen: bool) -> dict[str, Any]:
+    """What the page says while there is nothing to show. `seen`: something has come before, long ago.
+
+    Only who can do something about it is told what to do.
+    """
+    says = {
+        "title": "Nobody in the last days" if seen else "Waiting for the first event",
+        "says": "Events have come before. This has to be in the pages of" if seen else "Paste this into the pages of",
+        "snippet": f'<script defer src="{ingest_url}/t.js" data-key="WRITE_KEY"></script>',
+        "link": f"/site-settings?{urlencode({'site': site})}",
+    }
+    return says if sign_in.is_admin else {"title": "Nobody in the last days" if seen else "No event yet"}
+
+
+def live_element(site: str, snapshot: dict[str, Any], empty: dict[str, Any]) -> None:
+    """Shows `snapshot` at once and every later one as it comes. A rerun keeps the element and its socket.
+
+    `empty`: see `when_empty`.
+    """
     shown = {
         "site": site,
         "snapshot": snapshot,
         "socket": f"{PATH}?{urlencode({'site': site})}",
         "glossary": {key: asdict(term) for key, term in GLOSSARY.items()},
-        "snippet": f'<script defer src="{ingest_url}/t.js" data-key="WRITE_KEY"></script>',
-        "hint": "WRITE_KEY was shown when the site was added. Site settings make a new one.",
+        "empty": empty,
     }
     # In a list: Streamlit searches the values of a dict for data frames, and imports pandas for that (80 MB, seconds).
     _element(key="live", data=[shown])

@@ -23,6 +23,12 @@ from pistats.errors import ConfigurationError
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 """As a host name is written: it becomes a folder of the warehouse and a part of document ids."""
 
+HOST = re.compile(r"[a-z0-9._:-]+")
+"""What a host name or address can be made of. A `*` would stand for nothing: origins are compared as they are."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Browsers leave them out of an origin."""
+
 KEY_BYTES = 24
 """Random bytes of a key: 32 characters that fit a script tag and cannot be guessed."""
 
@@ -182,11 +188,22 @@ def check_timezone(timezone: str) -> str:
 
 
 def check_origin(origin: str) -> str:
-    """`origin` as browsers send it (`https://example.com`, lower case, no path); else ConfigurationError."""
-    parts = urlsplit(origin.strip().lower())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise ConfigurationError(f"{origin!r} is no origin: write scheme and host, such as https://example.com.")
-    return f"{parts.scheme}://{parts.netloc}"
+    """`origin` as browsers send it, so that it can be compared with what they send; else ConfigurationError.
+
+    That is `https://example.com`: lower case, ASCII, a port only where it is not the scheme's own, no path.
+    """
+    try:
+        parts = urlsplit(origin.strip().lower())
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+    except ValueError:  # no number, or no host name
+        parts, host, port = urlsplit(""), "", None
+    more = parts.path.strip("/") or parts.path.count("/") > 1 or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in DEFAULT_PORTS or not HOST.fullmatch(host) or more:
+        raise ConfigurationError(
+            f"{origin!r} is no origin: write scheme and host, such as https://example.com, and every host by itself."
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")
 
 
 def check_keep_days(days: int | None) -> int | None:

@@ -1,5 +1,7 @@
 """Site settings: a site's snippet, rules, keys and share links, and new sites. For admins."""
 
+from datetime import UTC, datetime
+
 import streamlit as st
 
 from dashboard import add_site, share_links_card
@@ -7,7 +9,6 @@ from dashboard.frame import admin_only, chosen_site, ingest_url
 from dashboard.parts import card, done, problem, said
 from dashboard.services import services
 from pistats import format as fmt
-from pistats.clock import now_ms
 from pistats.sites import Site, SiteStore, WhichKey
 from pistats.visitors.retention import ever_seen
 
@@ -55,8 +56,9 @@ def _snippet(site: Site) -> None:
 
 def _waiting(site: str) -> None:
     """Turns by itself when the first event has come, and then looks no more."""
-    if _last_event_time(site) is not None:
-        return _received(site)
+    last = _last_event_time(site)
+    if last is not None:
+        return _received(last)
     if services().run(ever_seen(services().shown.database, site)):
         return problem("received_once", "Events have come, and none in the last days: is the tag still in its pages?")
 
@@ -71,10 +73,10 @@ def _waiting(site: str) -> None:
     return None
 
 
-def _received(site: str) -> None:
-    last = _last_event_time(site) or 0
-    ago = fmt.duration(max(0, now_ms() - last) / 1000)
-    done("received", f"✓ Received: the last event came {ago} ago.")
+def _received(last: int) -> None:
+    """As a time: the words stay as they are while the page is open."""
+    time = datetime.fromtimestamp(last / 1000, UTC)
+    done("received", f"✓ Received: the last event came at {time:%H:%M:%S} UTC on {fmt.day(time.date())}.")
 
 
 def _last_event_time(site: str) -> int | None:
@@ -115,10 +117,18 @@ def _rules(site: Site) -> None:
                     site.name, allowed_origins=origins.split(), truncate_ip=truncate, keep_days=keep
                 )
                 services().run(changed)
-                st.session_state[SAVED] = site.name
+                st.session_state[SAVED] = (site.name, _saved(site.keep_days, keep))
                 st.rerun()  # the form has to begin with what is stored now, else its next values are lost
-        if st.session_state.pop(SAVED, None) == site.name:
-            done("rules", "Saved. It counts for new events within two seconds.")
+        name, text = st.session_state.pop(SAVED, ("", ""))
+        if name == site.name:
+            done("rules", text)
+
+
+def _saved(before: int | None, keep: int | None) -> str:
+    says = "Saved. It counts for new events within two seconds."
+    if keep is None or (before is not None and keep >= before):
+        return says
+    return f"{says} Events of more than {keep} days ago are deleted within a day: until then this can be taken back."
 
 
 def _keys(site: Site) -> None:

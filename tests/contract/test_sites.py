@@ -7,7 +7,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from pistats.errors import ConfigurationError
 from pistats.mongo.indexes import ensure_system_indexes
-from pistats.sites import SiteStore, hash_key
+from pistats.sites import SiteStore, check_origin, hash_key
 
 CREATED = 1_700_000_000_123
 
@@ -69,10 +69,20 @@ async def test_an_unknown_time_zone_is_refused(sites: SiteStore, timezone: str) 
     assert await sites.list() == []
 
 
-@pytest.mark.parametrize("origin", ["example.com", "https://", "ftp://example.com", "https://example.com/path"])
-async def test_what_is_no_origin_is_refused(sites: SiteStore, origin: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no origin"):
-        await sites.add("demo", allowed_origins=[origin])
+async def test_what_no_browser_would_send_as_an_origin_is_refused(sites: SiteStore) -> None:
+    for origin in (
+        *("example.com", "https://", "ftp://example.com", "https://example.com/path", "https://example.com/#a"),
+        *("https://*.example.com", "*", "null", "https://a:b@example.com", "https://example.com:99999", "https://["),
+    ):
+        with pytest.raises(ConfigurationError, match="is no origin"):
+            await sites.add("demo", allowed_origins=[origin])
+    assert await sites.list() == []
+
+
+def test_an_origin_is_kept_as_browsers_send_it() -> None:
+    written = ("https://Example.com:443/", "http://example.com:8080", "https://müller.example", "http://[::1]:80")
+    sent = ["https://example.com", "http://example.com:8080", "https://xn--mller-kva.example", "http://[::1]"]
+    assert [check_origin(origin) for origin in written] == sent
 
 
 async def test_rotation_replaces_both_keys_at_once(sites: SiteStore) -> None:

@@ -28,9 +28,7 @@ class Page {
 
   use(data) {
     this.data = data
-    write(this.root.querySelector('.waiting .site'), data.site)
-    write(this.root.querySelector('.snippet code'), data.snippet)
-    write(this.root.querySelector('.waiting .hint'), data.hint)
+    this.advise(data.empty, data.site)
     this.root.querySelector('.chart a').href = `/history?${new URLSearchParams({ site: data.site })}`
     if (this.address === data.socket) return
     this.address = data.socket
@@ -38,6 +36,17 @@ class Page {
     this.lastMessage = 0
     this.show(data.snapshot)
     this.connection = new Connection(data.socket, (snapshot) => this.receive(snapshot), () => this.tick())
+  }
+
+  advise({ title, says, snippet, link }, site) {
+    const find = (what) => this.root.querySelector(`.waiting ${what}`)
+    write(find('h3'), title)
+    find('.paste').hidden = !snippet
+    if (!snippet) return
+    write(find('.paste span'), says)
+    write(find('.site'), site)
+    write(find('.snippet code'), snippet)
+    find('.hint a').href = link
   }
 
   // Sizes come from the style sheet. They are read when the width changes, not at every snapshot: reading costs a layout.
@@ -97,7 +106,7 @@ class Page {
 
   async copy(button) {
     try {
-      await navigator.clipboard.writeText(this.data.snippet)
+      await navigator.clipboard.writeText(this.data.empty.snippet)
     } catch {
       const range = document.createRange()
       range.selectNodeContents(this.root.querySelector('.snippet code'))

@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 from dashboard.cohorts_element import cohorts_data, weighted_mean
 from dashboard.dimension_element import CARDS, table_data
 from dashboard.filters import DIMENSIONS, Filter
+from dashboard.live_element import when_empty
 from dashboard.overview_element import Overview, overview_data
 from dashboard.periods import Days
+from dashboard.sign_in import Role, SignIn
 from dashboard.steps_element import steps_data
 from dashboard.timeline_element import timeline_data
 from pistats.annotations import Annotation
@@ -219,3 +221,13 @@ def test_engaged_time_is_said_in_words_unless_it_is_nonsense() -> None:
     assert (shown(12_000)["name"], shown(12_000)["properties"]) == (f"engaged 12{NO_BREAK}s", [])
     for nonsense in (True, "12", -1, 1e300, None):
         assert shown(nonsense)["name"] == "engagement"
+
+
+def test_an_empty_live_page_tells_what_to_do_to_whoever_can_do_it() -> None:
+    def said(role: Role, *, seen: bool = False) -> dict[str, Any]:
+        return when_empty("shop & co", SignIn(role, role, 0), "http://x", seen=seen)
+
+    assert said("admin")["title"] == "Waiting for the first event"
+    assert said("admin", seen=True)["title"] == "Nobody in the last days"
+    assert said("admin")["link"] == "/site-settings?site=shop+%26+co"
+    assert said("guest") == said("viewer") == {"title": "No event yet"}
