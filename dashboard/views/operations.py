@@ -15,7 +15,7 @@ from dashboard.parts import card, done, plain, problem
 from dashboard.services import services
 from pistats.clock import now_ms
 from pistats.consumer.dead_letters import DeadLetters, Which, redo
-from pistats.consumer.groups import Groups
+from pistats.consumer.groups import GroupError, Groups
 from pistats.consumer.promotion import promote_caught_up
 from pistats.enrich import Reason
 from pistats.errors import PistatsError
@@ -172,5 +172,7 @@ def _replay() -> None:
 
 
 def _begin(name: str, start: str) -> str:
+    if services().run(_groups().find(name)) is not None:
+        raise GroupError(f"There is a group {name} already: choose another name, or drop it first.")
     group = services().run(_groups().create(name, start))
     return f"{group.name} begins within seconds; its progress is in the table of groups."
