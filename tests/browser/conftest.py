@@ -1,15 +1,18 @@
-"""A real Chromium, and a real dashboard for it to look at."""
+"""A real Chromium, one for each module, and a real dashboard of each test's own for it to look at."""
 
+import inspect
 import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.browser.running_dashboard import Dashboard, running_dashboard
 
+HERE = Path(__file__).parent
 ARGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -21,16 +24,26 @@ ARGS = (
 )
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of a module share an event loop, for Chromium lives in it. So must every fixture that uses it."""
+    for item in items:
+        if item.path.parent == HERE and inspect.iscoroutinefunction(getattr(item, "function", None)):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def dashboard(mongo_uri: str, tmp_path: Path) -> AsyncIterator[Dashboard]:
     """A dashboard of this test's own, with two sites and no event yet."""
     async with running_dashboard(mongo_uri, tmp_path) as dashboard:
         yield dashboard
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """The system's Chromium. Missing: skipped on a developer's machine, a failure in CI."""
+    """The system's Chromium: open a context of your own in it.
+
+    Missing: skipped on a developer's machine, a failure in CI.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         reason = "No Chromium on this machine: install the package `chromium`"
@@ -41,7 +54,7 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """One tab of a desktop window. A script error on the page fails the test."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000})

@@ -1,13 +1,13 @@
 """A real dashboard process on a real mongod, and what a test does with it."""
 
 import asyncio
+import multiprocessing
 import os
-import signal
-import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,15 @@ from pistats.live import LiveBuckets, LiveFeed
 from pistats.local.ports import free_ports
 from pistats.mongo.client import connect
 from pistats.sites import SiteStore
+from tests.browser import dashboard_process
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 SITES = ("news.example", "shop.example")
 START_S, STOP_S = 60, 10
+
+FORKS = multiprocessing.get_context("forkserver")
+"""A dashboard imports for two seconds: one process does that once, and forks every dashboard of a run."""
+FORKS.set_forkserver_preload([dashboard_process.__name__])
 
 
 @dataclass
@@ -35,7 +40,6 @@ class Dashboard:
     password: str
     system: AsyncDatabase[dict[str, Any]]
     group: AsyncDatabase[dict[str, Any]]
-    process: asyncio.subprocess.Process
     buckets: LiveBuckets = field(default_factory=lambda: LiveBuckets(0))
     feed: LiveFeed = field(default_factory=lambda: LiveFeed(0))
     offset: int = 0
@@ -44,7 +48,7 @@ class Dashboard:
     async def of_group(self, name: str) -> AsyncIterator["Dashboard"]:
         """The same dashboard; what it commits goes to another group, which is dropped afterwards."""
         group = self.group.client[f"{self.system.name}_{name}"]
-        yield Dashboard(self.url, self.password, self.system, group, self.process)
+        yield Dashboard(self.url, self.password, self.system, group)
         await self.group.client.drop_database(group.name)
 
     async def commit(self, *events: dict[str, Any]) -> None:
@@ -110,26 +114,23 @@ async def running_dashboard(
     password = await ensure_password(system)
     assert password is not None
     port = free_ports(1)[0]
-    process = await _start(mongo_uri, prefix, port, data, settings or {})
+    process = _start(mongo_uri, prefix, port, data, settings or {})
     url = f"http://127.0.0.1:{port}"
     try:
         await _healthy(url, process)
-        dashboard = Dashboard(url, password, system, client[f"{prefix}_live"], process)
+        dashboard = Dashboard(url, password, system, client[f"{prefix}_live"])
         await dashboard.commit()
         yield dashboard
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(STOP_S):
-            await process.wait()
+        process.terminate()
+        await asyncio.to_thread(process.join, STOP_S)
+        assert process.exitcode is not None, "the dashboard does not stop"
         for name in (prefix, f"{prefix}_live"):
             await client.drop_database(name)
         await client.close()
 
 
-async def _start(
-    uri: str, prefix: str, port: int, data: Path, settings: Mapping[str, str]
-) -> asyncio.subprocess.Process:
+def _start(uri: str, prefix: str, port: int, data: Path, settings: Mapping[str, str]) -> BaseProcess:
     own = {
         "PISTATS_MONGODB__URI": uri,
         "PISTATS_MONGODB__DATABASE_PREFIX": prefix,
@@ -137,13 +138,15 @@ async def _start(
         "PISTATS_DATA": str(data),
         **settings,
     }
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "dashboard", env={**os.environ, **own}, cwd=data)
+    process = FORKS.Process(target=dashboard_process.main, args=({**os.environ, **own}, data))
+    process.start()
+    return process
 
 
-async def _healthy(url: str, process: asyncio.subprocess.Process) -> None:
+async def _healthy(url: str, process: BaseProcess) -> None:
     async with asyncio.timeout(START_S), aiohttp.ClientSession() as session:
         while True:
-            assert process.returncode is None, "the dashboard ended while starting"
+            assert process.exitcode is None, "the dashboard ended while starting"
             try:
                 async with session.get(f"{url}/login") as answer:
                     if answer.status == 200:

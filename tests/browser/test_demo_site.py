@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser
 
@@ -46,7 +47,7 @@ class Ingest:
         return self.named(name)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def ingest() -> AsyncIterator[Ingest]:
     ingest = Ingest()
     app = web.Application()
@@ -59,7 +60,7 @@ async def ingest() -> AsyncIterator[Ingest]:
     await runner.cleanup()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def site(ingest: Ingest) -> AsyncIterator[str]:
     """The site as a process of its own, ended by SIGTERM: it has to go quickly and cleanly."""
     command = [sys.executable, "-m", "pistats.demo_site", "--port", "0", "--key", "KEY", "--api", ingest.url]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, expect
 
 from tests.browser.running_dashboard import screenshot
@@ -21,7 +22,7 @@ PROMISE_MS = 2_000
 """From the click to the live page."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def demo_site(system: RunningSystem) -> AsyncIterator[str]:
     """The demo site with a key of the running system."""
     key = (await asyncio.to_thread(system.site, SITE))["write_key"]
@@ -35,7 +36,7 @@ async def demo_site(system: RunningSystem) -> AsyncIterator[str]:
     await process.wait()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def person(browser: Browser) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context(viewport={"width": 1440, "height": 1000}, user_agent=PERSON)
     yield context

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from pistats import format as fmt
@@ -75,7 +76,7 @@ def visits(now: int) -> list[dict[str, Any]]:
     return sorted(events, key=lambda event: event["event_time"])
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def told(dashboard: Dashboard) -> Dashboard:
     """The dashboard with those visits waiting in the outbox, as a consumer leaves them."""
     events = [{**event, "offset": offset} for offset, event in enumerate(visits(now_ms()))]
@@ -84,7 +85,7 @@ async def told(dashboard: Dashboard) -> Dashboard:
     return dashboard
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def reports(told: Dashboard, tmp_path: Path) -> AsyncIterator[Reports]:
     """The reports of the same data, asked directly."""
     engine = QueryEngine(threads=1)
