@@ -37,6 +37,9 @@ LASTING = (
 )
 """Parts of the command lines of processes that only a fault ends."""
 
+SPARE = ("--no-dashboard",)
+"""How the spare system is started."""
+
 T = TypeVar("T")
 
 
@@ -237,7 +240,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
 
 @pytest.fixture(scope="session")
 def _spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    spare = new_system(tmp_path_factory.mktemp("spare"))
+    spare = new_system(tmp_path_factory.mktemp("spare"), *SPARE)
+    (metrics_port,) = free_ports(1)
+    spare.data.mkdir(mode=0o700)
+    (spare.data / "pistats.toml").write_text(
+        f"[metrics]\nenabled = true\nport = {metrics_port}\n[consumers]\nshrink_after_s = 8\n"
+    )
     try:
         yield spare
     finally:
@@ -246,7 +254,9 @@ def _spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
 
 @pytest.fixture
 def spare_system(_spare: RunningSystem) -> RunningSystem:
-    """A system to kill and to stop, beside the shared one. It runs when a test begins, however the last one left it."""
+    """A system to kill, to stop and to change, beside the shared one. It runs when a test begins, however the last one
+    left it: with other tests' events, one or two consumers, and partitions that were resized. It exports its metrics.
+    """
     if not _spare.running:
         _spare.start()
     return _spare

@@ -10,13 +10,14 @@ SHARED_SYSTEM = "tests/system"
 OTHER_SYSTEMS = "other systems"
 GROUPS = {
     "tests/browser/test_demo_to_live.py": SHARED_SYSTEM,
-    "tests/faults/test_exactly_once.py": OTHER_SYSTEMS,
     "tests/system/test_replay.py": OTHER_SYSTEMS,
+    "tests/faults/test_exactly_once.py": OTHER_SYSTEMS,
     "tests/system/test_resize.py": OTHER_SYSTEMS,
     "tests/system/test_units_on_two_nodes.py": OTHER_SYSTEMS,
 }
-"""One worker starts the shared system, and one has all others, one after the other. What is not named here uses the
-shared one if it is in its directory; else its module stays together, for the sake of its fixtures."""
+"""One worker starts the shared system, and one the spare system and others, in this order: a replay repeats what came
+before it, and a resize leaves more partitions. What is not named here uses the shared one if it is in its directory;
+else its module stays together, for the sake of its fixtures."""
 ORDER = (SHARED_SYSTEM, OTHER_SYSTEMS, "tests/faults", "tests/browser", "tests/contract", "tests/laws", "tests/unit")
 """The longest begin first, so that the workers end together."""
 
@@ -27,9 +28,10 @@ def group_of(nodeid: str) -> str:
     return GROUPS.get(module, SHARED_SYSTEM if module.startswith(SHARED_SYSTEM) else module)
 
 
-def _rank(item: pytest.Item) -> int:
-    group = group_of(item.nodeid)
-    return next(rank for rank, start in enumerate(ORDER) if group.startswith(start))
+def _rank(item: pytest.Item) -> tuple[int, int]:
+    module, group = item.nodeid.partition("::")[0], group_of(item.nodeid)
+    place = list(GROUPS).index(module) if group == OTHER_SYSTEMS else 0
+    return next(rank for rank, start in enumerate(ORDER) if group.startswith(start)), place
 
 
 class GroupScheduling(LoadScopeScheduling):

@@ -11,7 +11,7 @@ import pytest
 
 from pistats.local.ports import is_free
 from pistats.local.ray_head import ray_directory
-from tests.running_system import RunningSystem, alive, wait_for
+from tests.running_system import SPARE, RunningSystem, alive, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
@@ -85,4 +85,4 @@ def test_ctrl_c_leaves_nothing_running(spare_system: RunningSystem, system: Runn
     assert [address for address in addresses if not is_free(urlsplit(address).port or 0)] == []
     assert "No piStats runs" in spare.run("status", check=False).stderr
     assert [one for one in beside if not alive(one)] == [], "the system beside it was disturbed"
-    spare.arguments = ()
+    spare.arguments = SPARE

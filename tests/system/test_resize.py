@@ -3,14 +3,13 @@
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pistats.identity import bucket_of
-from tests.running_system import RunningSystem, new_system, wait_for
+from tests.running_system import RunningSystem, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -19,20 +18,9 @@ RATE = 200
 SECONDS = 40
 
 
-@pytest.fixture
-def growing(tmp_path: Path) -> Iterator[RunningSystem]:
-    """A system of its own: what is resized stays so."""
-    own = new_system(tmp_path, "--no-dashboard")
-    try:
-        own.start()
-        yield own
-    finally:
-        own.stop()
-
-
 @pytest.mark.timeout(900)
-def test_a_resize_under_load_loses_and_doubles_nothing(growing: RunningSystem, tmp_path: Path) -> None:
-    system = growing
+def test_a_resize_under_load_loses_and_doubles_nothing(spare_system: RunningSystem, tmp_path: Path) -> None:
+    system = spare_system
     key = system.site(SITE)["write_key"]
     before = {"event_id": "before", "visitor_id": _moving_visitor(), "name": "click"}
     assert system.send(key, before)[1]["accepted"] == 1
