@@ -1,6 +1,6 @@
 """A system with one site, as `pistats up` makes it, and imports into it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ Run = Callable[..., Awaitable[ImportReport]]
 
 
 @pytest.fixture
-async def imports(database: Database, tmp_path: Path) -> AsyncIterator[ImportSystem]:
+async def imports(database: Database, tmp_path: Path) -> ImportSystem:
     settings = Settings(
         data=tmp_path / "data",
         mongodb=MongoSettings(database_prefix=database.name),
@@ -76,6 +76,4 @@ async def imports(database: Database, tmp_path: Path) -> AsyncIterator[ImportSys
     await settle_topology(database, 2)
     await Groups(database, settings).settle()
     await SiteStore(database).add(SITE, timezone="Europe/Berlin")
-    yield ImportSystem(database, settings)
-    for group in await Groups(database, settings).list():
-        await database.client.drop_database(settings.database(group.name))
+    return ImportSystem(database, settings)

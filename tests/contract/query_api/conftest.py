@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +74,13 @@ class Reader:
 
 
 @pytest.fixture
-async def settings(database: Database, tmp_path: Path) -> AsyncIterator[Settings]:
-    """Settings whose system database is this test's own; the group's database is dropped with it."""
+async def settings(database: Database, tmp_path: Path) -> Settings:
+    """Settings whose system database is this test's own, and the group's beside it."""
     made = Settings(data=tmp_path, mongodb=MongoSettings(database_prefix=database.name))
     await ensure_system_indexes(database)
     await settle_topology(database, made.stream.partitions)
     await ensure_group_indexes(database.client[made.database(made.consumers.group)], made.live.keep_s)
-    yield made
-    await database.client.drop_database(made.database(made.consumers.group))
+    return made
 
 
 @pytest.fixture

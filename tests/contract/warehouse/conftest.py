@@ -1,6 +1,6 @@
 """A group's database, a system database and a warehouse of each test's own."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,11 @@ async def group(database: Database) -> Database:
 
 
 @pytest.fixture
-async def system(database: Database) -> AsyncIterator[Database]:
+async def system(database: Database) -> Database:
     """The system database beside it."""
-    name = f"{database.name}_system"
-    await ensure_system_indexes(database.client[name])
-    yield database.client[name]
-    await database.client.drop_database(name)
+    beside = database.client[f"{database.name}_system"]
+    await ensure_system_indexes(beside)
+    return beside
 
 
 @pytest.fixture

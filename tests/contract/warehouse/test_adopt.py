@@ -1,6 +1,6 @@
 """A replayed group takes over what lies before its start, and imports, once, whatever dies."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -24,14 +24,13 @@ ALL = (0, 2**60)
 
 
 @pytest.fixture
-async def target(group: Database) -> AsyncIterator[Database]:
+async def target(group: Database) -> Database:
     """A group that began at offset 25 of partition 0 and has consumed 25 to 39."""
     database = group.client[f"{group.name}_target"]
     await ensure_group_indexes(database, 3_600)
     await database["partitions"].insert_one({"_id": 0, "start_offset": 25, "offset": 40})
     await database["chunks"].insert_one(chunk_document(some_events(15, first=25)))
-    yield database
-    await group.client.drop_database(database.name)
+    return database
 
 
 @pytest.fixture
