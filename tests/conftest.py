@@ -21,6 +21,9 @@ TEST_COMMANDS = ("--setParameter", "enableTestCommands=1", "--setParameter", "tt
 """Turns on mongod's fail points, with which a test makes a chosen command fail; and leaves documents alone that a
 test's clock has dated years back."""
 
+STRICT = ("sites",)
+"""Collections whose unique indexes would refuse what another test writes."""
+
 
 def pytest_configure() -> None:
     """Ctrl-C means something to the commands under test, also when a shell started the tests in the background.
@@ -63,7 +66,10 @@ async def database(mongo_uri: str, _free_names: list[str]) -> AsyncIterator[Asyn
     yield client[name]
     for one in await client.list_database_names():
         for collection in await client[one].list_collection_names() if one.startswith(name) else ():
-            await client[one][collection].delete_many({})
+            if collection in STRICT:
+                await client[one].drop_collection(collection)
+            else:
+                await client[one][collection].delete_many({})
     await client.close()
     _free_names.append(name)
 
