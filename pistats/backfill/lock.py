@@ -7,11 +7,11 @@ transaction, so an import that was paused until another one took over publishes 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from pistats.clock import Clock, now_ms
 from pistats.errors import UnavailableError
@@ -72,6 +72,7 @@ class ImportLock:
     async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
-            await self._watermarks.update_one(
-                {"_id": self._id, "owner": self._owner}, {"$set": {"expires": self._clock() + LEASE_MS}}
-            )
+            with suppress(PyMongoError):  # else the first that fails would be the last: a failover is over in seconds
+                await self._watermarks.update_one(
+                    {"_id": self._id, "owner": self._owner}, {"$set": {"expires": self._clock() + LEASE_MS}}
+                )
