@@ -33,10 +33,9 @@ function session(item) {
   const head = put(make('header'), make('h3', 'value', item.start), cut(make('span', 'soft text'), item.from), make('span', 'soft value end', item.says))
   const list = make('ol', 'events')
   const show = (events) => events.forEach((happened) => put(list, event(happened)))
-  put(card, head, list)
+  put(card, head, item.missing ? make('p', 'gap', item.missing) : null, item.events.length ? list : null)
   show(item.events.slice(0, SHOWN))
   const rest = item.events.slice(SHOWN)
-  if (item.missing) put(card, make('p', 'gap', item.missing))
   if (rest.length) {
     const button = make('button', 'rest', `${rest.length} more events`)
     button.type = 'button'

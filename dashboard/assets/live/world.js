@@ -9,7 +9,7 @@ function worldMap(container, tip) {
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
     return element
   }
-  const svg = draw('svg', { viewBox: WORLD.box.join(' '), role: 'group', 'aria-label': 'Visitors by country. Arrow keys go from country to country.' })
+  const svg = draw('svg', { viewBox: WORLD.box.join(' '), role: 'group', 'aria-label': 'Visitors by country. Arrow keys go from country to country.', tabindex: -1 })
   const shapes = new Map()
   for (const [code, d] of Object.entries(WORLD.shapes)) {
     const path = draw('path', { d, 'data-country': code })
@@ -42,6 +42,7 @@ function worldMap(container, tip) {
   svg.onpointerleave = hide
   svg.addEventListener('focusout', hide)
   svg.addEventListener('focusin', (event) => {
+    if (!under(event)) return // the map itself: Chromium lets whatever listens to focus have it
     for (const code of visitors.keys()) shapes.get(code).tabIndex = shapes.get(code) === event.target ? 0 : -1
     const box = event.target.getBoundingClientRect()
     show(event.target, new DOMRect(box.x + box.width / 2, box.y, 0, box.height))
