@@ -14,11 +14,18 @@ UNITS = {"day": "Day", "week": "Week", "month": "Month"}
 
 
 def cohorts_data(
-    query: RetentionQuery, report: RetentionReport, picked: str = "", *, clicks: bool = True, fresh: str = ""
+    query: RetentionQuery,
+    report: RetentionReport,
+    picked: str = "",
+    *,
+    clicks: bool = True,
+    fresh: str = "",
+    note: str = "",
 ) -> Data:
     """The element's data. A cell's `key` is `COHORT.N`: the start of its cohort, and its period after it.
 
     `clicks`: a cell may be clicked, to see who is in it. `fresh`: how far the numbers reach, in words.
+    `note`: stands below the grid.
     """
     cohorts = from_the_first(report.cohorts)
     width = max((len(cohort.returned) for cohort in cohorts), default=0)
@@ -43,7 +50,9 @@ def cohorts_data(
         "mean": [_mean(mean, n, unit) for n, mean in enumerate(means)],
         "clicks": clicks,
         "rows": [_row(query, cohort, deepest, picked, clicks) for cohort in reversed(cohorts)],
-        "before": _before(query, cohorts) if 0 < len(cohorts) < len(report.cohorts) else "",
+        "before": " ".join(
+            part for part in (_before(query, cohorts) if 0 < len(cohorts) < len(report.cohorts) else "", note) if part
+        ),
         "empty": None if cohorts else _empty(),
     }
 

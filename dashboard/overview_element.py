@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -91,9 +91,8 @@ def _tile(shown: Overview, metric: str) -> Data:
             "direction": change.direction,
             "text": change.text,
             "words": change.words,
-            # The morning against a whole day: that it is less says nothing yet.
-            "good": None if shown.days.count == 1 and _under_way(shown) else change.good,
-            "period": _before(shown) + (". This range is not over yet." if _under_way(shown) else ""),
+            "good": change.good,
+            "period": _compared(shown),
         },
     }
 
@@ -120,21 +119,23 @@ def _chart(shown: Overview) -> Data:
 
 def _points(shown: Overview) -> list[Data]:
     column = shown.report.columns.index(shown.metric)
-    earlier = shown.report.comparison.rows if shown.report.comparison else ()
+    starts = _starts(shown)
+    earlier = _earlier(shown, starts)
     points: list[Data] = []
-    for index, start in enumerate(_starts(shown)):
-        before = _number(earlier[index][column]) if index < len(earlier) else None
+    for index, start in enumerate(starts):
+        row = earlier[index]
+        before = None if row is None else _number(row[column])
         future = index >= len(shown.report.rows)
         value = None if future else _number(shown.report.rows[index][column])
         points.append(
             {
                 "short": fmt.period_short(start, shown.granularity),
-                "label": fmt.period(start, shown.granularity),
+                "label": _label(shown, start),
                 "value": value,
                 "text": "not yet" if future else fmt.metric_exact(shown.metric, value),
                 "open": not future and end_of(start, shown.granularity) > shown.now,
                 "before": before,
-                "before_text": fmt.metric_exact(shown.metric, before) if index < len(earlier) else "",
+                "before_text": fmt.metric_exact(shown.metric, before) if row is not None else "",
             }
         )
     return points
@@ -146,6 +147,29 @@ def _starts(shown: Overview) -> list[datetime]:
     while starts and (next_start := end_of(starts[-1], shown.granularity)).date() <= shown.days.last:
         starts.append(next_start)
     return starts
+
+
+def _label(shown: Overview, start: datetime) -> str:
+    """The period in full. A week or a month at an edge of the range says which of its days are counted."""
+    end = (end_of(start, shown.granularity) - timedelta(days=1)).date()
+    if shown.granularity in ("week", "month") and (start.date() < shown.days.first or end > shown.days.last):
+        return fmt.days(max(start.date(), shown.days.first), min(end, shown.days.last))
+    return fmt.period(start, shown.granularity)
+
+
+def _earlier(shown: Overview, starts: Sequence[datetime]) -> list[tuple[Any, ...] | None]:
+    """The row of the earlier range that stands beside each period. Hours meet by the clock, which may be changed."""
+    comparison = shown.report.comparison
+    if comparison is None:
+        return [None] * len(starts)
+    if shown.granularity != "hour":
+        rows = comparison.rows[: len(starts)]
+        return [*rows, *([None] * (len(starts) - len(rows)))]
+    found: dict[tuple[int, int], tuple[Any, ...]] = {}
+    for row in comparison.rows:
+        start = _start(row[0], shown.timezone)
+        found.setdefault(((start.date() - comparison.from_date).days, start.hour), row)
+    return [found.get(((start.date() - shown.days.first).days, start.hour)) for start in starts]
 
 
 def _flags(shown: Overview) -> list[Data]:
@@ -164,13 +188,19 @@ def _note(number: int, note: Annotation) -> Data:
     return {"id": note.id, "number": str(number), "date": fmt.weekday(note.date), "text": note.text}
 
 
-def _under_way(shown: Overview) -> bool:
-    return shown.days.last >= shown.now.date()
-
-
 def _before(shown: Overview) -> str:
     comparison = shown.report.comparison
     return fmt.days(comparison.from_date, comparison.to_date) if comparison else ""
+
+
+def _compared(shown: Overview) -> str:
+    """What a change is against: of the earlier range, as much as of this one is over."""
+    comparison = shown.report.comparison
+    if comparison is None or comparison.until is None:
+        return _before(shown)
+    until = datetime.fromtimestamp(comparison.until / 1000, shown.timezone)
+    days = fmt.days(comparison.from_date, until.date())
+    return f"{days}, until {until:%H:%M}: as much as of this range is over."
 
 
 def _empty(shown: Overview) -> list[str]:

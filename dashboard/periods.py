@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from pistats.errors import QueryError
-from pistats.reports.history import check_range
+from pistats.reports.history import Compare, check_range
 
 CUSTOM = "custom"
 
@@ -14,15 +14,22 @@ PERIODS = {
     "30d": "30 days",
     "month": "This month",
     "last-month": "Last month",
+    "12m": "12 months",
     CUSTOM: "Custom",
 }
 """What stands in the address, and what people read."""
 
 DEFAULT = "7d"
 
+COMPARED: dict[str, Compare] = {"month": "previous_month", "last-month": "previous_month", "12m": "previous_year"}
+"""What a period is compared with where that is not the same number of days right before."""
+
+EARLIEST = date(2000, 1, 1)
+"""A year before it is a mistyped one."""
+
 GRANULARITIES = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
 
-MAX_DAYS = {"hour": 14, "day": 400, "week": 2_800, "month": 3_660}
+MAX_DAYS = {"hour": 31, "day": 400, "week": 2_800, "month": 3_660}
 """A chart of more points than pixels says nothing."""
 
 MIN_DAYS = {"hour": 1, "day": 2, "week": 8, "month": 32}
@@ -60,18 +67,22 @@ def days_of(period: str, today: date, first: str = "", last: str = "") -> Days:
     if period == "last-month":
         end = today.replace(day=1) - timedelta(days=1)
         return Days(end.replace(day=1), end)
-    if period == CUSTOM and (asked := _custom(first, last)):
+    if period == "12m":
+        return Days(today.replace(year=today.year - (today.month < 12), month=today.month % 12 + 1, day=1), today)
+    if period == CUSTOM and (asked := _custom(first, last, today)):
         return asked
     return Days(today - timedelta(days=6), today)
 
 
-def _custom(first: str, last: str) -> Days | None:
+def _custom(first: str, last: str, today: date) -> Days | None:
+    """In whichever order they come, and only as far as today; None when nothing of that is left."""
     try:
-        asked = Days(date.fromisoformat(first), date.fromisoformat(last))
+        begins, ends = sorted((date.fromisoformat(first), date.fromisoformat(last)))
+        asked = Days(begins, min(ends, today))
         check_range(asked.first, asked.last)
     except (ValueError, QueryError):
         return None
-    return asked
+    return asked if begins >= EARLIEST else None
 
 
 def end_of(start: datetime, granularity: str) -> datetime:

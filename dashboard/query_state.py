@@ -20,6 +20,7 @@ MAX_VALUES, MAX_CHARS = 20, 2_048
 """More than any page writes; the rest of a longer address is ignored."""
 
 Parameters = dict[str, tuple[str, ...]]
+Changes = Mapping[str, str | Sequence[str] | None]
 
 PAGE, MEMORY = "address_page", "address_memory"
 
@@ -59,7 +60,7 @@ def value(name: str, default: str = "") -> str:
     return next(iter(values(name)), default)
 
 
-def put(changes: Mapping[str, str | Sequence[str] | None]) -> None:
+def put(changes: Changes) -> None:
     """Changes the address: a string, several values, or None and nothing to take the parameter out.
 
     In a callback it counts for the run that follows.
@@ -81,11 +82,13 @@ def choose(
     default: str,
     *,
     kind: Literal["segments", "select"] = "segments",
+    along: Callable[[str], Changes] | None = None,
     **look: Any,
 ) -> str:
     """A choice of one of `options` (value: what people read) that lives in the address as `name`; gives the value.
 
-    Options and labels are ours: Streamlit reads Markdown in them. `look` goes to the widget.
+    Options and labels are ours: Streamlit reads Markdown in them. `along`: what else a choice changes in the address.
+    `look` goes to the widget.
     """
     asked = value(name, default)
     chosen = asked if asked in options else default
@@ -98,7 +101,7 @@ def choose(
         key=key,
         format_func=options.__getitem__,
         label_visibility=look.pop("label_visibility", "collapsed"),
-        on_change=_changed(name, key, default),
+        on_change=_changed(name, key, default, along),
         **look,
     )
     return chosen
@@ -120,11 +123,12 @@ def switched(label: str, name: str, **look: Any) -> bool:
     return on
 
 
-def _changed(name: str, key: str, default: str) -> Callable[[], None]:
+def _changed(name: str, key: str, default: str, along: Callable[[str], Changes] | None = None) -> Callable[[], None]:
     def change() -> None:
         picked = st.session_state.get(key)
         if picked is not None:  # a second click on a segment takes the choice away: it stays
-            put({name: None if picked == default else str(picked)})
+            more = along(str(picked)) if along else {}
+            put({name: None if picked == default else str(picked), **more})
 
     return change
 

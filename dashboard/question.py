@@ -125,29 +125,40 @@ def say_error(message: str) -> None:
 
 def pick_days(now: datetime) -> periods.Days:
     """Draws the period picker; gives the chosen days. They live in the address and go along to every page."""
-    chosen = query_state.choose("Period", periods.PERIODS, "period", periods.DEFAULT, wrap=True)
-    days = periods.days_of(chosen, now.date(), query_state.value("from"), query_state.value("to"))
+    asked = query_state.value("period", periods.DEFAULT)
+    days = periods.days_of(asked, now.date(), query_state.value("from"), query_state.value("to"))
+
+    def along(picked: str) -> query_state.Changes:
+        if picked == periods.CUSTOM:  # begins with what is shown, and the link says which days that were
+            return {"from": days.first.isoformat(), "to": days.last.isoformat()}
+        return {"from": None, "to": None}
+
+    chosen = query_state.choose("Period", periods.PERIODS, "period", periods.DEFAULT, along=along, wrap=True)
     if chosen == periods.CUSTOM:
         _pick_custom(days, now)
     return days
 
 
 def _pick_custom(days: periods.Days, now: datetime) -> None:
-    key = "custom_days"
-    st.session_state[key] = (days.first, days.last)
+    key, half = "custom_days", "custom_days_half"
+    if st.session_state.get(half) != days:
+        st.session_state[key] = (days.first, days.last)
 
     def changed() -> None:
         picked = st.session_state.get(key) or ()
-        if isinstance(picked, tuple) and len(picked) > 1:  # one date is half a range: the second click is yet to come
+        # One date is half a range: it has to stay in the calendar until the second one is clicked.
+        st.session_state[half] = days if isinstance(picked, tuple) and len(picked) == 1 else None
+        if isinstance(picked, tuple) and len(picked) > 1:
             query_state.put({"from": min(picked).isoformat(), "to": max(picked).isoformat()})
 
     st.date_input(
         "Days",
         key=key,
+        min_value=periods.EARLIEST,
         max_value=now.date(),
         format="YYYY-MM-DD",
         label_visibility="collapsed",
-        width=230,
+        width=260,
         on_change=changed,
     )
 

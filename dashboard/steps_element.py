@@ -20,7 +20,10 @@ def steps_data(names: Sequence[tuple[str, str]], report: FunnelReport, window: s
         "steps": [_step(index, names[index], report.steps) for index in range(len(report.steps))],
         "empty": None
         if first.visitors
-        else ["Nobody took the first step", "Choose a longer period, or another event for step 1."],
+        else [
+            "Nobody took the first step",
+            "Choose a longer period or another event for step 1, or take a filter away.",
+        ],
     }
 
 

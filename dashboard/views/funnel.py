@@ -1,5 +1,6 @@
 """Funnel: how many take each step, one after the other, and how long it takes them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -7,10 +8,11 @@ import streamlit as st
 from dashboard import query_state
 from dashboard.element import LOADING
 from dashboard.event_picker import event_names, event_names_soon
+from dashboard.filters import Filter, condition
 from dashboard.first_draw import is_first, say_counting, shape_first
 from dashboard.funnel_steps import Step, condition_words, default_steps, edit_steps, parse_steps
 from dashboard.periods import Days
-from dashboard.question import Asker, asker, guarded, pick_days, say_complete
+from dashboard.question import Asker, asker, chosen_filters, guarded, pick_days, say_complete, show_filters
 from dashboard.steps_element import STEPS, steps_data
 from pistats.reports.funnel import FunnelQuery, FunnelStep
 
@@ -38,17 +40,22 @@ def show() -> None:
         )
         window = query_state.choose("Within", WINDOWS, "within", "86400", kind="select", width=180)
         freshness = st.container(width="stretch", key="freshness")
+    filters = [one for one in chosen_filters() if one.dimension != "event"]  # the steps say which events
+    show_filters(filters)
     left, right = st.columns([2, 3], gap="medium")
     with left:
         names = event_names_soon(asked) if is_first(KEY) else guarded(lambda: event_names(asked)) or []
         steps = parse_steps(query_state.values("step")) or default_steps(names)
         edit_steps(steps, names)
     with right:
-        query = _query(days, steps, window, order)
+        query = _query(days, steps, window, order, filters)
         if query_state.values("step"):
             asked.begin(("funnel", query))
         shape_first(KEY, lambda: _shape(freshness, asked.site.timezone))
-        guarded(lambda: _result(asked, steps, query, WINDOWS[window], freshness))
+        said = [(step.event, condition_words(step)) for step in steps]
+        if filters:
+            said[0] = (said[0][0], f"{said[0][1]} as filtered".strip())
+        guarded(lambda: _result(asked, said, query, WINDOWS[window], freshness))
 
 
 def _shape(freshness: Any, timezone: str) -> None:
@@ -56,9 +63,12 @@ def _shape(freshness: Any, timezone: str) -> None:
     STEPS.show(KEY, LOADING)
 
 
-def _query(days: Days, steps: tuple[Step, ...], window: str, order: Any) -> FunnelQuery:
+def _query(days: Days, steps: tuple[Step, ...], window: str, order: Any, filters: Sequence[Filter]) -> FunnelQuery:
+    """Filters choose who takes the first step: what became of them is the question, also where they came back."""
+    first, *others = (step.condition() for step in steps)
+    wheres = (_both(condition(filters), first), *others)
     return FunnelQuery(
-        steps=tuple(FunnelStep(step.event, step.condition()) for step in steps),
+        steps=tuple(FunnelStep(step.event, where) for step, where in zip(steps, wheres, strict=True)),
         from_date=days.first,
         to_date=days.last,
         window_s=int(window),
@@ -66,8 +76,12 @@ def _query(days: Days, steps: tuple[Step, ...], window: str, order: Any) -> Funn
     )
 
 
-def _result(asked: Asker, steps: tuple[Step, ...], query: FunnelQuery, window: str, freshness: Any) -> None:
+def _both(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:
+    return {"all": [one, other]} if one and other else one or other
+
+
+def _result(asked: Asker, names: Sequence[tuple[str, str]], query: FunnelQuery, window: str, freshness: Any) -> None:
     report = asked.answer("funnel", query)
     with freshness:
         say_complete(report.complete_through, asked)
-    STEPS.show(KEY, steps_data([(step.event, condition_words(step)) for step in steps], report, window))
+    STEPS.show(KEY, steps_data(names, report, window))

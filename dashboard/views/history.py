@@ -15,7 +15,7 @@ from dashboard.export import export_button
 from dashboard.filters import PROPERTY, Filter, condition, toggled
 from dashboard.first_draw import as_fragment, say_counting, shape_first
 from dashboard.overview_element import OVERVIEW, Overview, overview_data
-from dashboard.periods import Days
+from dashboard.periods import COMPARED, Days
 from dashboard.properties_element import properties_data
 from dashboard.question import (
     Asker,
@@ -81,7 +81,7 @@ def _over_time(days: Days, granularity: Any, filters: Sequence[Filter]) -> Histo
         metrics=METRICS,
         granularity=granularity,
         filter=condition(filters),
-        compare="previous",
+        compare=COMPARED.get(query_state.value("period"), "previous"),
         bots=bots if bots in ("include", "only") else "exclude",
         limit=10_000,
     )

@@ -11,7 +11,7 @@ from dashboard.element import LOADING
 from dashboard.event_picker import event_names, event_names_soon, pick_event
 from dashboard.first_draw import as_fragment, is_first, shape_first
 from dashboard.people_element import cell_people_data, show_people
-from dashboard.question import Asker, asker, complete_words, guarded
+from dashboard.question import Asker, asker, chosen_filters, complete_words, guarded
 from pistats.reports.retention import RetentionQuery
 from pistats.reports.retention_cells import is_counted
 from pistats.reports.retention_visitors import CellQuery
@@ -24,6 +24,8 @@ LENGTHS = {"day": (7, 14, 30), "week": (6, 12, 26), "month": (6, 12, 24)}
 
 MODES = {"first": "First", "recurring": "Recurring"}
 RETURNS = {"on": "On", "on_or_after": "On or after"}
+
+UNFILTERED = "The filters of History do not apply here: a cohort has everyone who came."
 
 REFRESH_S = 2
 """The grid asks again this often. Nothing moves when nothing changed."""
@@ -95,6 +97,7 @@ def _grid(asked: Asker, query: RetentionQuery) -> None:
     """Draws itself again with every refresh; a click on a cell draws the whole page."""
     chosen = _chosen_cell()
     picked = f"{chosen[0]}.{chosen[1]}" if chosen else ""
+    note = UNFILTERED if chosen_filters() else ""
 
     def draw() -> Any:
         # Cells that move with every commit answer the plain question; for any other, events are counted.
@@ -103,7 +106,7 @@ def _grid(asked: Asker, query: RetentionQuery) -> None:
         fresh = complete_words(report.complete_through, asked)
         return COHORTS.show(
             KEY,
-            cohorts_data(query, report, picked, clicks=asked.can_see_people, fresh=fresh),
+            cohorts_data(query, report, picked, clicks=asked.can_see_people, fresh=fresh, note=note),
             cell=lambda key: query_state.put({"cell": None if key == picked else str(key)}),
         )
 

@@ -66,7 +66,11 @@ MAX_PERIODS = 9_000
 MAX_DAYS = 3_660
 """Ten years: a longer range is a mistyped date."""
 
+COMPARISONS = ("previous", "previous_month", "previous_year")
+"""What a report may be compared with: as many days right before, the same days a month or a year before."""
+
 Granularity = Literal["hour", "day", "week", "month"]
+Compare = Literal["previous", "previous_month", "previous_year"]
 Bots = Literal["exclude", "include", "only"]
 
 
@@ -84,7 +88,7 @@ class HistoryQuery:
     by: tuple[str, ...] = ("time",)
     granularity: Granularity = "day"
     filter: dict[str, Any] | None = None
-    compare: Literal["previous"] | None = None
+    compare: Compare | None = None
     bots: Bots = "exclude"
     limit: int = 1_000
 
@@ -96,8 +100,8 @@ class HistoryQuery:
             raise QueryError(f"`by` has {len(self.by)} columns; ask for {MAX_BY} at most.")
         _check_choice("granularity", self.granularity, GRANULARITIES)
         _check_choice("bots", self.bots, BOTS)
-        if self.compare not in (None, "previous"):
-            raise QueryError(f"`compare` cannot be {self.compare!r}: leave it out, or say previous.")
+        if self.compare not in (None, *COMPARISONS):
+            raise QueryError(f"`compare` cannot be {self.compare!r}: leave it out, or use {', '.join(COMPARISONS)}.")
         if not 1 <= self.limit <= MAX_ROWS:
             raise QueryError(f"`limit` is {self.limit}; it has to be from 1 to {MAX_ROWS:,}.")
         if "time" in self.by and self.granularity == "hour" and self.days * 24 > MAX_PERIODS:
@@ -111,10 +115,15 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryComparison:
-    """The same question for the range of the same number of days right before."""
+    """The same question for an earlier range. `rows` are of all its days.
+
+    `until` (Unix ms): the range asked for is under way, and `totals` are of what had happened before this moment, at
+    the same time of the day; None: they are of the whole range.
+    """
 
     from_date: date
     to_date: date
+    until: int | None
     rows: tuple[tuple[Value, ...], ...]
     totals: dict[str, Value]
 

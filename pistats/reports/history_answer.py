@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from pistats.clock import Clock
@@ -15,6 +15,7 @@ from pistats.reports.history import (
     HistoryReport,
     Value,
 )
+from pistats.reports.history_comparison import compared_days, compared_until
 from pistats.reports.history_pieces import PERIODS, Pieces, may_use_rollups, pieces_of_rows, pieces_of_total
 from pistats.sites import Site
 from pistats.warehouse.condition import compile_condition
@@ -77,20 +78,27 @@ class HistoryAnswer:
     async def _comparison(self, site: Site, query: HistoryQuery) -> HistoryComparison | None:
         if query.compare is None:
             return None
-        to_date = query.from_date - timedelta(days=1)
-        from_date = query.from_date - timedelta(days=query.days)
-        counted = await self._counted(site, query, SiteDays(site.timezone, from_date, to_date))
-        rows = counted.rows[: query.limit]
-        return HistoryComparison(from_date=from_date, to_date=to_date, rows=rows, totals=counted.totals)
+        days = compared_days(query, site.timezone)
+        until = compared_until(query, site.timezone, self._clock())
+        counted = await self._counted(site, query, days, until)
+        return HistoryComparison(
+            from_date=days.from_date,
+            to_date=days.to_date,
+            until=until,
+            rows=counted.rows[: query.limit],
+            totals=counted.totals,
+        )
 
-    async def _counted(self, site: Site, query: HistoryQuery, days: SiteDays) -> Counted:
+    async def _counted(self, site: Site, query: HistoryQuery, days: SiteDays, until_ms: int | None = None) -> Counted:
+        """`until_ms`: the totals are of what happened before it."""
         asked = _measure(query, days)
+        so_far = days if until_ms is None else replace(days, end_ms=until_ms)
         margin = MARGIN_MS if asked.needs_sessions else 0
         events = await self._source.events(site.name, days.from_ms - margin, days.to_ms + margin)
         complete_through = events.complete_through
-        rows = total = Pieces("day", ranges=(days,))
+        rows, total = Pieces("day", ranges=(days,)), Pieces("day", ranges=(so_far,))
         if self._rollups is not None and self._storage is not None and may_use_rollups(query):
-            rows, total = await self._pieces(self._rollups, site, query, days, events)
+            rows, total = await self._pieces(self._rollups, site, query, days, so_far, events)
         there: FoundEvents | NoEvents = events
         if ranges := (*rows.ranges, *total.ranges):
             first, last = min(one.from_ms for one in ranges), max(one.to_ms for one in ranges)
@@ -113,14 +121,20 @@ class HistoryAnswer:
         return Counted(labelled, dict(zip(query.metrics, sums, strict=True)), complete_through)
 
     async def _pieces(
-        self, store: RollupStore, site: Site, query: HistoryQuery, days: SiteDays, events: FoundEvents
+        self,
+        store: RollupStore,
+        site: Site,
+        query: HistoryQuery,
+        days: SiteDays,
+        so_far: SiteDays,
+        events: FoundEvents,
     ) -> tuple[Pieces, Pieces]:
         state = await store.days(site.name, site.timezone, days.from_date, days.to_date, events)
         periods: dict[Granularity, dict[date, Rollup]] = {
             granularity: await store.find(site.name, granularity, days.from_date, days.to_date)
             for granularity in PERIODS
         }
-        return pieces_of_rows(query, days, state, periods), pieces_of_total(query, days, state, periods)
+        return pieces_of_rows(query, days, state, periods), pieces_of_total(query, so_far, state, periods)
 
     def _count(self, connection: Connection, asked: Measure, rows: Pieces, total: Pieces) -> None:
         create_sums(connection, asked.groupings, (ROWS, TOTAL))
@@ -195,7 +209,9 @@ def _measure_ranges(
     tables: Sequence[str],
 ) -> None:
     for days in ranges:
-        first, last = days.from_ms - MARGIN_MS, days.to_ms + MARGIN_MS
+        first, last = days.from_ms - MARGIN_MS, days.to_ms
+        if days.end_ms is None:  # else sessions are as they were at that moment
+            last += MARGIN_MS
         source = f"(SELECT * FROM events WHERE event_time >= {first} AND event_time < {last})"
         part = replace(asked, days=days, groupings=groupings, source=source)
         measure(connection, part, bucket_parts(connection, source=source), tables)

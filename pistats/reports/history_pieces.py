@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from pistats.reports.history import HistoryQuery
 from pistats.warehouse.activity import runs_of
-from pistats.warehouse.periods import Granularity, SiteDays, next_period, period_start
+from pistats.warehouse.periods import Granularity, SiteDays, day_of_ms, next_period, period_start
 from pistats.warehouse.rollup_files import DayState, Rollup, period_holds
 
 PERIODS: tuple[Granularity, ...] = ("week", "month")
@@ -56,11 +56,21 @@ def pieces_of_rows(
 def pieces_of_total(
     query: HistoryQuery, days: SiteDays, state: DayState, periods: dict[Granularity, dict[date, Rollup]]
 ) -> Pieces:
-    """Where a number over the whole range comes from."""
+    """Where a number over the whole range comes from. The day on which the range ends early is counted from events."""
+    if days.end_ms is not None:
+        return _pieces_of_total_until(query, days, days.end_ms, state)
     whole = _whole_period(days, state, periods)
     distinct = "visitors" in query.metrics
     runs = _runs(days.timezone, state.uncounted)
     return whole or Pieces("day", tuple(state.counted.values()), runs, distinct=distinct)
+
+
+def _pieces_of_total_until(query: HistoryQuery, days: SiteDays, end_ms: int, state: DayState) -> Pieces:
+    last = min(day_of_ms(days.timezone, end_ms), days.to_date)
+    counted = tuple(rollup for day, rollup in state.counted.items() if day < last)
+    runs = _runs(days.timezone, tuple(day for day in state.uncounted if day < last))
+    part = SiteDays(days.timezone, last, last, end_ms)
+    return Pieces("day", counted, (*runs, part), distinct="visitors" in query.metrics)
 
 
 def _whole_period(days: SiteDays, state: DayState, periods: dict[Granularity, dict[date, Rollup]]) -> Pieces | None:

@@ -25,11 +25,15 @@ QUARTER_MS = 900_000
 
 @dataclass(frozen=True, slots=True)
 class SiteDays:
-    """A range of whole days in a zone. `from_ms` <= its instants < `to_ms`, Unix ms."""
+    """A range of whole days in a zone. `from_ms` <= its instants < `to_ms`, Unix ms.
+
+    `end_ms`: where it ends before its last day is over.
+    """
 
     timezone: str
     from_date: date
     to_date: date
+    end_ms: int | None = None
 
     @property
     def from_ms(self) -> int:
@@ -38,8 +42,9 @@ class SiteDays:
 
     @property
     def to_ms(self) -> int:
-        """The first instant after the last day."""
-        return day_start_ms(self.timezone, self.to_date + timedelta(days=1))
+        """The first instant after the last day, or after as much of it as counts."""
+        whole = day_start_ms(self.timezone, self.to_date + timedelta(days=1))
+        return whole if self.end_ms is None else min(whole, self.end_ms)
 
     def local_sql(self, column: str) -> str:
         """`column` (Unix ms) as milliseconds on the wall clocks of the zone; right from a day before to a day after."""

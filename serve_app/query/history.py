@@ -42,6 +42,7 @@ def _comparison(comparison: HistoryComparison | None) -> dict[str, Any] | None:
     return {
         "from": comparison.from_date,
         "to": comparison.to_date,
+        "until": moment(comparison.until),
         "rows": comparison.rows,
         "totals": comparison.totals,
     }

@@ -142,8 +142,10 @@ class HistoryParameters(SegmentedParameters):
     granularity: Literal["hour", "day", "week", "month"] = Field(
         "day", description="Length of the periods of `time`, in the site's time zone; weeks begin on Monday."
     )
-    compare: Literal["previous"] | None = Field(
-        None, description="`previous`: the same for as many days right before, as `comparison`."
+    compare: Literal["previous", "previous_month", "previous_year"] | None = Field(
+        None,
+        description="The same as `comparison`, `previous`: for as many days right before; `previous_month`, "
+        "`previous_year`: for the same days a month or a year before.",
     )
     bots: Literal["exclude", "include", "only"] = Field(
         "exclude", description="Whether events count that were recognised as those of crawlers and other programs."

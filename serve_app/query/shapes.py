@@ -141,10 +141,12 @@ Value = str | int | float | None
 
 
 class ComparisonShape(Shape):
-    """The same question for as many days right before."""
+    """The same question for an earlier range. `until`: the range asked for is under way, and the totals are of what
+    had happened before this moment, at the same time of the day; null: they are of the whole range."""
 
     from_date: str = Field(alias="from")
     to_date: str = Field(alias="to")
+    until: str | None
     rows: list[list[Value]]
     totals: dict[str, Value]
 

@@ -146,6 +146,9 @@ ADDRESSES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("history", {"period": "today", "by": "hour", "filter": [f"country:{EVIL}", f"properties.{EVIL}:{EVIL}"]}),
     ("history", {"period": "30d", "metric": "bounce_rate", "pages": "exit_page", "sources": "source", "bots": "only"}),
     ("history", {"period": "custom", "from": "2026-11-01", "to": "nonsense", "by": "decade", "metric": "x"}),
+    ("history", {"period": "custom", "from": "2030-01-01", "to": "2030-01-05"}),
+    ("history", {"period": "custom", "from": "0001-01-01", "to": "0001-01-05", "by": "hour"}),
+    ("history", {"period": "12m"}),
     ("history", {"site": "empty.example", "filter": ["country:", "nonsense", "properties.x:"]}),
     ("retention", {"by": "day", "mode": "recurring"}),
     ("retention", {"by": "day", "last": "7", "return": "on_or_after", "event": "signup", "cell": CELL}),
@@ -181,6 +184,32 @@ def test_the_history_page_shows_the_report(running: Running, shown: dict[str, An
     assert shown["history_places"]["rows"][0]["picked"]
     assert shown["history_properties"]["rows"][0]["name"] == EVIL
     assert shown["filters"]["filters"][0]["value"] == EVIL
+
+
+def test_a_custom_range_begins_with_what_is_shown_and_waits_for_its_second_day(
+    running: Running, shown: dict[str, Any]
+) -> None:
+    page = draw("history", period="30d")
+    page.segmented_control(key="address:history:period").set_value("custom").run()
+    assert page.query_params["from"] == (TODAY - timedelta(days=29)).isoformat()
+    assert len(shown["history_overview"]["chart"]["points"]) == 30
+    first, second = TODAY - timedelta(days=2), TODAY - timedelta(days=5)
+    half = page.date_input(key="custom_days").set_value((first,)).run().date_input(key="custom_days")
+    assert tuple(half.value) == (first,), "the first day was forgotten before the second one was clicked"
+    assert len(shown["history_overview"]["chart"]["points"]) == 30
+    half.set_value((second, first)).run()
+    assert (page.query_params["from"], page.query_params["to"]) == (second.isoformat(), first.isoformat())
+    assert len(shown["history_overview"]["chart"]["points"]) == 4
+    page.segmented_control(key="address:history:period").set_value("today").run()
+    assert "from" not in page.query_params
+
+
+def test_filters_choose_who_takes_the_first_step(running: Running, shown: dict[str, Any]) -> None:
+    draw("funnel", step=["page_view", "signup"], filter=[f"page:{EVIL}", "event:signup"])
+    steps = shown["funnel_result"]["steps"]
+    assert (steps[0]["detail"], steps[0]["visitors"], steps[1]["share"]) == ("as filtered", "10", fmt.percent(1))
+    draw("funnel", step=["page_view", "signup"], filter=["country:DE"])
+    assert shown["funnel_result"]["empty"][0] == "Nobody took the first step"
 
 
 def test_a_cell_of_retention_lists_its_visitors(running: Running, shown: dict[str, Any]) -> None:

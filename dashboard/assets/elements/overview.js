@@ -13,7 +13,7 @@ function tile(item, send) {
   if (item.change) {
     const arrow = { up: '↑', down: '↓', same: '=', new: '' }[item.change.direction]
     change.dataset.good = item.change.good === null ? '' : item.change.good ? 'yes' : 'no'
-    explain(change, `${item.change.words}, ${item.change.period}`)
+    explain(change, `${item.change.words}\n${item.change.period}`)
     put(change, make('b', 'value', `${arrow} ${item.change.text}`.trim()))
   }
   const number = explain(make('div', 'number value', item.value), item.exact === item.value ? '' : item.exact)

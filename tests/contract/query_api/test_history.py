@@ -50,6 +50,7 @@ async def test_the_period_before_stands_beside(reader: Reader) -> None:
     assert found["comparison"] == {
         "from": "2026-11-02",
         "to": "2026-11-02",
+        "until": None,
         "rows": [["2026-11-02", 10]],
         "totals": {"views": 10},
     }
@@ -71,6 +72,8 @@ async def test_the_period_before_stands_beside(reader: Reader) -> None:
         ({"filter": '{"field": "country", "op": "eq", "value": "\\ud800"}'}, "`filter`"),
         ({"from": "2026-11-04", "to": "2026-11-01"}, "swap `from` and `to`"),
         ({"from": "1990-01-01", "to": "2026-01-01"}, "days"),
+        ({"compare": "previous_week"}, "compare: Input should be 'previous', 'previous_month' or 'previous_year'"),
+        ({"from": "0001-01-01", "to": "0001-01-02", "compare": "previous"}, "ask for later days"),
         ({"from": "2025-01-01", "to": "2026-11-01", "granularity": "hour"}, "granularity=day"),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from pistats.clock import now_ms
 from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
-from pistats.reports.history import GRANULARITIES, METRICS, HistoryQuery
+from pistats.reports.history import GRANULARITIES, METRICS, Compare, HistoryQuery
 from pistats.reports.history_answer import HistoryAnswer
 from pistats.reports.retention import RetentionAnswer, RetentionQuery
 from pistats.warehouse.ages import HOUR_MS
@@ -97,6 +98,13 @@ QUESTIONS: list[dict[str, Any]] = [
     {"by": ("page",), "metrics": ("views", "sessions")},
     {"by": (), "metrics": METRICS},
 ]
+COMPARED: tuple[tuple[date, date, Compare], ...] = (
+    (date(2026, 11, 4), date(2026, 11, 4), "previous"),
+    (date(2026, 10, 29), date(2026, 11, 4), "previous"),
+    (date(2026, 11, 1), date(2026, 11, 30), "previous_month"),
+    (date(2026, 10, 27), date(2026, 11, 4), "previous"),
+)
+"""Ranges with today in them. The last one is compared with days that have the change of the clocks among them."""
 RANGES = (
     (FIRST, FIRST + timedelta(days=16)),
     (date(2026, 10, 1), date(2026, 10, 31)),
@@ -161,6 +169,40 @@ async def test_the_same_numbers_from_rollups_as_from_events(
     assert {row[0]: row[1] for row in (await quick.of(BERLIN, query)).rows} == {
         key[0]: values["visitors"] for key, values in month.items() if values["events"]
     }
+
+
+async def test_a_range_under_way_is_compared_with_as_much_of_the_one_before(
+    group: Database,
+    source: EventSource,
+    root: str,
+    engine: QueryEngine,
+    rollups: Rollups,
+    new_archive: Callable[..., Archive],
+) -> None:
+    events = [event for event in some_events(900, seed=4, days=(-20, 16)) if event["event_time"] < NOW]
+    await archived(group, new_archive, events)
+    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+    plain = HistoryAnswer(source, engine, lambda: NOW)
+    quick = HistoryAnswer(source, engine, lambda: NOW, RollupStore(group), Storage(root))
+    for from_date, to_date, compare in COMPARED:
+        query = HistoryQuery(from_date=from_date, to_date=to_date, metrics=METRICS, compare=compare)
+        expected = (await plain.of(BERLIN, query)).comparison
+        found = (await quick.of(BERLIN, query)).comparison
+        assert expected is not None
+        assert found is not None
+        assert expected.until is not None
+        until = datetime.fromtimestamp(expected.until / 1000, ZoneInfo("Europe/Berlin"))
+        assert (until.hour, until.date()) == (16, date(2026, 10, 4) if compare != "previous" else until.date())
+        before = [event for event in events if event["event_time"] < expected.until]
+        first, last = expected.from_date.isoformat(), expected.to_date.isoformat()
+        model = history(before, "Europe/Berlin", first, last, ())[()]
+        assert expected.totals == pytest.approx({metric: model[metric] for metric in METRICS}), query
+        assert found.totals == pytest.approx(expected.totals), query
+        assert found.until == expected.until
+        # The rows are of whole days: what is to come stands beside what is not there yet.
+        whole = history(events, "Europe/Berlin", first, last, ("time",))
+        visitors = [one["visitors"] for _, one in sorted(whole.items()) if one["events"]]
+        assert [row[1] for row in found.rows if row[4]] == visitors
 
 
 async def test_a_month_by_page_reads_no_event(

@@ -22,6 +22,7 @@ TODAY = date(2026, 11, 24)
         ("30d", date(2026, 10, 26), TODAY),
         ("month", date(2026, 11, 1), TODAY),
         ("last-month", date(2026, 10, 1), date(2026, 10, 31)),
+        ("12m", date(2025, 12, 1), TODAY),
         ("nonsense", date(2026, 11, 18), TODAY),
     ],
 )
@@ -31,8 +32,24 @@ def test_periods(period: str, first: date, last: date) -> None:
 
 def test_a_custom_period_is_used_when_it_is_one() -> None:
     assert days_of("custom", TODAY, "2026-01-01", "2026-02-03") == Days(date(2026, 1, 1), date(2026, 2, 3))
-    for first, last in (("", ""), ("x", "2026-01-01"), ("2026-02-03", "2026-01-01"), ("0001-01-01", "9999-12-31")):
+    assert days_of("custom", TODAY, "2026-02-03", "2026-01-01") == Days(date(2026, 1, 1), date(2026, 2, 3))
+    assert days_of("custom", TODAY, "2026-11-20", "2030-01-01") == Days(date(2026, 11, 20), TODAY)
+    for first, last in (
+        ("", ""),
+        ("x", "2026-01-01"),
+        ("2026-01-01", "2026-02-30"),
+        ("0001-01-01", "9999-12-31"),
+        ("0001-01-01", "0001-01-02"),
+        ("2030-01-01", "2030-01-05"),
+    ):
         assert days_of("custom", TODAY, first, last) == days_of("7d", TODAY)
+
+
+@pytest.mark.parametrize(
+    ("today", "first"), [(date(2026, 12, 31), date(2026, 1, 1)), (date(2024, 2, 29), date(2023, 3, 1))]
+)
+def test_twelve_months_are_those_of_the_calendar(today: date, first: date) -> None:
+    assert days_of("12m", today) == Days(first, today)
 
 
 @given(st.integers(min_value=0, max_value=3_600))

@@ -30,11 +30,12 @@ def values(visitors: int, bounce_rate: float | None = 0.5) -> tuple[Any, ...]:
     return tuple(given.get(metric, visitors) for metric in METRICS)
 
 
-def overview(metric: str = "visitors", days: Days = THREE_DAYS) -> dict[str, Any]:
+def overview(metric: str = "visitors", until: int | None = None) -> dict[str, Any]:
     rows = [("2026-11-22", *values(10)), ("2026-11-23", *values(0, None)), ("2026-11-24", *values(1_234))]
     before = HistoryComparison(
         from_date=date(2026, 11, 19),
         to_date=date(2026, 11, 21),
+        until=until,
         rows=(("2026-11-19", *values(5)), ("2026-11-20", *values(6)), ("2026-11-21", *values(7))),
         totals=dict(zip(METRICS, values(1_000), strict=True)),
     )
@@ -48,7 +49,7 @@ def overview(metric: str = "visitors", days: Days = THREE_DAYS) -> dict[str, Any
     )
     note = Annotation("a1", "news", date(2026, 11, 23), EVIL, 0)
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    return overview_data(Overview(report, days, "day", metric, UTC, now, [note], True))
+    return overview_data(Overview(report, THREE_DAYS, "day", metric, UTC, now, [note], True))
 
 
 def test_tiles_hold_the_totals_and_their_change() -> None:
@@ -56,7 +57,7 @@ def test_tiles_hold_the_totals_and_their_change() -> None:
     assert list(tiles) == list(METRICS)
     assert (tiles["visitors"]["value"], tiles["visitors"]["chosen"]) == ("1,240", True)
     assert tiles["visitors"]["change"]["words"] == "up from 1,000"
-    assert tiles["visitors"]["change"]["period"] == "19–21 Nov 2026. This range is not over yet."
+    assert tiles["visitors"]["change"]["period"] == "19–21 Nov 2026"
     assert tiles["bounce_rate"]["value"] == f"50{NO_BREAK}%"
 
 
@@ -70,10 +71,48 @@ def test_the_chart_marks_the_period_that_is_not_over() -> None:
     assert chart["flags"] == [{"at": 1, "number": "1"}]
 
 
-def test_a_morning_against_a_whole_day_is_neither_good_nor_bad() -> None:
-    today = Days(date(2026, 11, 24), date(2026, 11, 24))
-    assert [tile["change"]["good"] for tile in overview(days=today)["tiles"] if tile["key"] == "visitors"] == [None]
-    assert [tile["change"]["good"] for tile in overview()["tiles"] if tile["key"] == "visitors"] == [True]
+def test_a_tile_says_up_to_when_the_earlier_range_counts() -> None:
+    noon = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp() * 1000)
+    change = overview(until=noon)["tiles"][0]["change"]
+    assert change["period"] == "19–21 Nov 2026, until 12:00: as much as of this range is over."
+
+
+def test_hours_stand_beside_the_same_hours_where_clocks_are_changed() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+
+    def hours(day: int) -> tuple[Any, ...]:
+        midnight = datetime(2026, 10, day, tzinfo=berlin).timestamp()
+        starts = [datetime.fromtimestamp(midnight + hour * 3_600, berlin) for hour in range(25)]
+        return tuple((one.isoformat(), *values(one.hour)) for one in starts if one.day == day)
+
+    totals: dict[str, Any] = dict(zip(METRICS, values(5), strict=True))
+    day = Days(date(2026, 10, 25), date(2026, 10, 25))
+    before = HistoryComparison(
+        from_date=date(2026, 10, 24), to_date=date(2026, 10, 24), until=None, rows=hours(24), totals=totals
+    )
+    report = HistoryReport(
+        columns=("time", *METRICS),
+        rows=hours(25),
+        totals=totals,
+        comparison=before,
+        complete_through=None,
+        truncated=False,
+    )
+    now = datetime(2026, 11, 24, 12, tzinfo=berlin)
+    points = overview_data(Overview(report, day, "hour", "visitors", berlin, now, [], False))["chart"]["points"]
+    assert len(points) == 25
+    assert [point["before"] for point in points] == [point["value"] for point in points]
+
+
+def test_a_week_at_the_edge_of_the_range_says_which_days_it_has() -> None:
+    totals: dict[str, Any] = dict(zip(METRICS, values(5), strict=True))
+    rows = (("2026-11-09", *values(1)), ("2026-11-16", *values(2)), ("2026-11-23", *values(3)))
+    report = HistoryReport(
+        columns=("time", *METRICS), rows=rows, totals=totals, comparison=None, complete_through=None, truncated=False
+    )
+    days, now = Days(date(2026, 11, 11), date(2026, 11, 24)), datetime(2026, 11, 24, 12, tzinfo=UTC)
+    points = overview_data(Overview(report, days, "week", "visitors", UTC, now, [], False))["chart"]["points"]
+    assert [point["label"] for point in points] == ["11–15 Nov 2026", "16–22 Nov 2026", "23–24 Nov 2026"]
 
 
 def test_a_rate_of_nothing_is_a_gap_not_a_zero() -> None:
