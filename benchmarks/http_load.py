@@ -8,6 +8,11 @@ Closed loop: each connection sends its next request when the last one is answere
 due as a Poisson process whatever the server does, and time counts from when a request was due. Every answer has to be
 202 with everything accepted and nothing else; one that isn't is counted under `errors` and not as a request.
 Prints one JSON object.
+
+A server may close a connection between two requests: with an answer, or when it was idle for long. A request that
+crosses with that is lost, so every HTTP client sends one again, on a new connection, that went out on a used connection
+and was not answered by a single byte. This one does, too, and counts it under `resent`; `had_already` are those that
+the server knew. Nothing is stored twice, because each event has its id.
 """
 
 import argparse
@@ -17,7 +22,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +39,9 @@ GRACE_S = 35.0
 """How long the last answers are waited for: the system itself gives up after 30 s."""
 
 
+ANSWER = b'{"accepted":%d,"duplicates":%d,"rejected":[]}'
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """Bytes to send, and what is remembered of them."""
@@ -41,6 +49,11 @@ class Request:
     content: bytes
     visitor_id: str
     events: int
+    resent: bool = False
+
+
+Due = tuple[Request, int]
+"""A request, and when it was due, in nanoseconds of the monotonic clock."""
 
 
 @dataclass(slots=True)
@@ -59,6 +72,9 @@ class LoadResult:
     """Monotonic time of the answer and visitor id, per request; only on demand."""
     cpu_s: float = 0.0
     most_connections: int = 0
+    resent: int = 0
+    had_already: int = 0
+    """Of those that were sent again: the server had stored them before the connection was lost."""
 
     def summary(self) -> dict[str, Any]:
         """Everything but the single requests."""
@@ -71,6 +87,8 @@ class LoadResult:
             "errors": dict(self.errors),
             "cpu_s": self.cpu_s,
             "most_connections": self.most_connections,
+            "resent": self.resent,
+            "had_already": self.had_already,
             "requests_per_s": round(self.requests / self.seconds, 1) if self.seconds else 0.0,
             "events_per_s": round(self.events / self.seconds, 1) if self.seconds else 0.0,
             **{name: _quantile(ordered, share) for name, share in QUANTILES.items()},
@@ -95,6 +113,15 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.request: Request | None = None
         self.due_ns = 0
+        self.used = False
+        """Whether it has carried an answer already."""
+        self.ends = False
+        """Whether the server has said that it takes no more requests here."""
+
+    @property
+    def may_resend(self) -> bool:
+        """Whether its request, were the connection lost now, can be sent again."""
+        return self.used and not self._received
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own class, with the same methods
@@ -117,20 +144,22 @@ class Connection(asyncio.Protocol):
         if head < 0:
             self._received = received
             return
-        end = head + 4 + _content_length(received[:head])
+        headers = received[:head].lower()
+        end = head + 4 + _content_length(headers)
         if len(received) < end:
             self._received = received
             return
         self._received = received[end:]
+        self.used, self.ends = True, b"\r\nconnection: close" in headers
         self._load.answered(self, received[9:12], received[head + 4 : end])
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._load.lost(self)
 
 
-def _content_length(head: bytes) -> int:
-    at = head.lower().find(b"content-length:")
-    return int(head[at + 15 :].split(b"\r", 1)[0]) if at >= 0 else 0
+def _content_length(headers: bytes) -> int:
+    at = headers.find(b"content-length:")
+    return int(headers[at + 15 :].split(b"\r", 1)[0]) if at >= 0 else 0
 
 
 class Load:
@@ -154,10 +183,12 @@ class Load:
         self._note = note_acknowledged
         self._open: set[Connection] = set()
         self._idle: deque[Connection] = deque()
-        self._waiting: deque[tuple[Request, int]] = deque()
+        self._waiting: deque[Due] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self._end_ns = 0
         self._in_flight = 0
+        self._resending = 0
+        """Lost requests whose new connection is not there yet."""
         self._exhausted = False
         self._done = asyncio.Event()
         self.result = LoadResult()
@@ -181,7 +212,7 @@ class Load:
             async with asyncio.timeout((self._seconds or 3_600) + GRACE_S):
                 await self._done.wait()
         except TimeoutError:
-            self.result.errors["no answer"] += self._in_flight + len(self._waiting)
+            self.result.errors["no answer"] += self._in_flight + self._resending + len(self._waiting)
         self.result.cpu_s = round(time.process_time() - cpu, 2)
         for connection in list(self._open):
             connection.close()
@@ -193,9 +224,10 @@ class Load:
         assert request is not None, "an answer without a request"
         connection.request = None
         self._in_flight -= 1
-        expected = b'{"accepted":%d,"duplicates":0,"rejected":[]}' % request.events
-        if status == b"202" and body == expected:
+        had_already = request.resent and body == ANSWER % (0, request.events)
+        if status == b"202" and (had_already or body == ANSWER % (request.events, 0)):
             result = self.result
+            result.had_already += had_already
             result.requests += 1
             result.events += request.events
             result.seconds = (now - result.first_sent_ns) / 1e9
@@ -204,19 +236,35 @@ class Load:
                 result.acknowledged.append((now, request.visitor_id))
         else:
             self.result.errors[f"{status.decode()} {body[:200].decode(errors='replace')}"] += 1
-        self._next(connection)
+        if connection.ends:
+            self._leave(connection)
+        else:
+            self._next(connection)
 
     def lost(self, connection: Connection) -> None:
-        """The server closed it: an error if it owed an answer."""
+        """The server closed it: an error if it owed an answer, unless the request can be sent again."""
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
         if connection.request is not None:
             self._in_flight -= 1
-            self.result.errors["connection lost"] += 1
-            if self._rate is None and not self._over():
-                self._open_another()
+            if connection.may_resend:
+                self.result.resent += 1
+                self._open_another((replace(connection.request, resent=True), connection.due_ns))
+            else:
+                self.result.errors["connection lost"] += 1
+                self._replace()
         self._settle()
+
+    def _leave(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
+        self._replace()
+        self._settle()
+
+    def _replace(self) -> None:
+        if self._waiting or (self._rate is None and not self._over()):
+            self._open_another()
 
     def _next(self, connection: Connection) -> None:
         if self._waiting:
@@ -237,23 +285,38 @@ class Load:
         return self._exhausted or time.monotonic_ns() >= self._end_ns
 
     def _settle(self) -> None:
-        if self._exhausted and self._in_flight == 0 and not self._waiting:
+        if self._exhausted and self._in_flight == self._resending == 0 and not self._waiting:
             self._done.set()
 
-    async def _connect(self) -> None:
+    async def _connect(self, first: Due | None = None) -> None:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self._port)
         self._open.add(connection)
         self.result.most_connections = max(self.result.most_connections, len(self._open))
-        if self.result.first_sent_ns:
+        if first is not None:
+            self._send(connection, *first)
+        elif self.result.first_sent_ns:
             self._next(connection)
         else:
             self._idle.append(connection)
 
-    def _open_another(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._connect())
+    def _open_another(self, first: Due | None = None) -> None:
+        """In the background; `first` is what it carries then."""
+        self._resending += first is not None
+        task = asyncio.get_running_loop().create_task(self._open_for(first))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
+
+    async def _open_for(self, first: Due | None) -> None:
+        try:
+            await self._connect(first)
+        except OSError as error:
+            if first is not None or self._waiting:
+                self.result.errors[type(error).__name__] += 1
+            if first is None and self._waiting:
+                self._waiting.popleft()
+        self._resending -= first is not None
+        self._settle()
 
     async def _arrive(self, start_ns: int) -> None:
         """Open loop: requests in Poisson time. One that finds no idle connection opens another, as browsers do."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from benchmarks.figures import Figure, Target
+
 
 def start_load(port: int, **options: object) -> subprocess.Popen[bytes]:
     """Start `benchmarks.http_load`; options as its flags are called. None leaves one out."""
@@ -17,16 +19,22 @@ def start_load(port: int, **options: object) -> subprocess.Popen[bytes]:
 
 
 def finish_load(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Wait for it and give its summary. Raises RuntimeError when any request was not accepted."""
+    """Wait for it and give its summary, whatever became of the requests: see `failures`."""
     output, _ = process.communicate()
     if process.returncode != 0:
         raise RuntimeError(f"the load generator ended with {process.returncode}")
     summary: dict[str, Any] = orjson.loads(output)
-    if summary["errors"]:
-        raise RuntimeError(f"requests were not accepted: {summary['errors']}")
     return summary
 
 
+def failures(summary: dict[str, Any], of: str) -> Figure:
+    """How many of its requests were not accepted, which should be none; `details` of a result say why they were not."""
+    return Figure(f"{of}: requests that failed", sum(summary["errors"].values()), "", Target("<=", 0))
+
+
 def load(port: int, **options: object) -> dict[str, Any]:
-    """Run it to its end."""
-    return finish_load(start_load(port, **options))
+    """Run it to its end. Raises RuntimeError when any request was not accepted."""
+    summary = finish_load(start_load(port, **options))
+    if summary["errors"]:
+        raise RuntimeError(f"requests were not accepted: {summary['errors']}")
+    return summary

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.end_to_end import wait_until_counted
 from benchmarks.figures import Figure, Result, Target
-from benchmarks.load_process import load
+from benchmarks.load_process import failures, finish_load, load, start_load
 from benchmarks.noop import noop_application
 from benchmarks.processes import CpuClock
 from benchmarks.running_system import System
@@ -38,10 +38,11 @@ def measure(system: System, *, quick: bool) -> Result:
             ours["cpu_us_per_request"] = clock.us_per(ours["requests"])
             _closed_figures(result, connections, ours, ceiling)
     wait_until_counted(system)
-    opened = load(system.http_port, key=key, connections=64, seconds=4 * seconds, rate=RATE)
+    opened = finish_load(start_load(system.http_port, key=key, connections=64, seconds=4 * seconds, rate=RATE))
     for name in TIMES:
         target = Target("<=", 20) if name == "p99_ms" else None
         result.figures.append(Figure(f"open loop {RATE}/s: {LABELS[name]}", opened[name], "ms", target))
+    result.figures.append(failures(opened, f"open loop {RATE}/s"))
     result.details["open_loop"] = opened
     return result
 

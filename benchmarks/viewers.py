@@ -30,7 +30,7 @@ from pymongo import AsyncMongoClient
 
 from benchmarks.chromium import chromium
 from benchmarks.figures import RESULTS, Figure, Result, Target, save
-from benchmarks.load_process import finish_load, start_load
+from benchmarks.load_process import failures, finish_load, start_load
 from benchmarks.machine import commit, machine
 from benchmarks.processes import cpu_s, name_of
 from benchmarks.running_system import System, attached, running_system
@@ -182,7 +182,9 @@ async def _measure(system: System, step_s: float, hold_s: float) -> Result:
                 await Step(result, scene, markers, viewers).run(page, seconds)
             sending.cancel()
     finally:
-        result.details["load"] = await asyncio.to_thread(finish_load, load)
+        sent = result.details["load"] = await asyncio.to_thread(finish_load, load)
+    result.figures.append(failures(sent, f"load of {RATE}/s"))
+    result.figures.append(Figure(f"load of {RATE}/s: requests sent again", sent["resent"], ""))
     return result
 
 
