@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Any
 from urllib.parse import urlencode
+from zlib import MAX_WBITS, decompress
 
 import orjson
 import uvloop
@@ -61,7 +62,7 @@ class Viewer:
         await page.recv()
         self._tasks.append(asyncio.create_task(_drain(page)))
         live = await connect(f"{self._url}/live/socket?{urlencode({'site': self._site})}", **self._look)
-        last = self._markers(await live.recv(decode=False))
+        last = self._markers(await live.recv())
         self._tasks.append(asyncio.create_task(self._read(live, last)))
 
     def close(self) -> None:
@@ -74,15 +75,17 @@ class Viewer:
 
     async def _read(self, live: ClientConnection, last: int) -> None:
         while True:
-            frame = await live.recv(decode=False)
+            frame = await live.recv()
             now, number = time(), self._markers(frame)
             self.sightings.frames += 1
             self.sightings.bytes += len(frame)
             self.sightings.seen += [(one, now) for one in range(last + 1, number + 1)]
             last = max(last, number)
 
-    def _markers(self, frame: bytes) -> int:
-        found = self._count.search(frame)
+    def _markers(self, frame: str | bytes) -> int:
+        """The number that a frame shows; 0 when it has none, because events have not changed."""
+        text = frame.encode() if isinstance(frame, str) else decompress(frame, wbits=-MAX_WBITS)
+        found = self._count.search(text)
         return int(found[1]) if found else 0
 
 

@@ -29,6 +29,35 @@ class Viewer:
 
     site: str
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    number: int = 0
+    """Of the last snapshot that it has been sent."""
+
+
+class Latest:
+    """The newest snapshot of a site as JSON, and what of it is new since an older one."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._values: dict[str, tuple[int, bytes]] = {}
+        """By key: the number of the snapshot that changed it, and the value."""
+        self._since: dict[int, str] = {}
+
+    def take(self, snapshot: dict[str, Any]) -> None:
+        """Numbers it one higher than the last."""
+        self.number += 1
+        self._since.clear()
+        for key, value in snapshot.items():
+            now = orjson.dumps(value, default=str)
+            before = self._values.get(key)
+            if before is None or before[1] != now:
+                self._values[key] = self.number, now
+
+    def since(self, number: int) -> str:
+        """An object of the values that are not as in snapshot `number`; of all for 0. Made once for all who ask."""
+        if number not in self._since:
+            new = (orjson.dumps(key) + b":" + now for key, (changed, now) in self._values.items() if changed > number)
+            self._since[number] = (b"{" + b",".join(new) + b"}").decode()
+        return self._since[number]
 
 
 class LiveHub:
@@ -51,7 +80,7 @@ class LiveHub:
         self._changed = asyncio.Event()
         self._watched = asyncio.Event()
         self._viewers: set[Viewer] = set()
-        self._latest: dict[str, str] = {}
+        self._latest: dict[str, Latest] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def changed(self) -> None:
@@ -71,16 +100,19 @@ class LiveHub:
             await asyncio.sleep(SETTLE_S)
 
     @asynccontextmanager
-    async def messages(self, site: str) -> AsyncIterator[AsyncIterator[str]]:
-        """An endless stream of snapshots of a site, as JSON, the first one at once; only the latest is ever waiting."""
+    async def messages(self, site: str, *, changes: bool = False) -> AsyncIterator[AsyncIterator[str]]:
+        """An endless stream of snapshots of a site, as JSON, the first one at once; only the latest is ever waiting.
+
+        `changes`: after the first, only the values that this reader does not have yet.
+        """
         viewer = Viewer(site)
         self._viewers.add(viewer)
         self._watched.set()
         if site not in self._latest:
-            self._latest[site] = self._message(site)
+            self._take(site)
         viewer.news.set()
         try:
-            yield self._stream(viewer)
+            yield self._stream(viewer, changes=changes)
         finally:
             self._leave(viewer)
 
@@ -105,15 +137,18 @@ class LiveHub:
         """Open pages per site."""
         return Counter(viewer.site for viewer in self._viewers)
 
-    async def _stream(self, viewer: Viewer) -> AsyncIterator[str]:
+    async def _stream(self, viewer: Viewer, *, changes: bool) -> AsyncIterator[str]:
         while True:
             await viewer.news.wait()
             viewer.news.clear()
-            yield self._latest[viewer.site]
+            latest = self._latest[viewer.site]
+            message = latest.since(viewer.number if changes else 0)
+            viewer.number = latest.number
+            yield message
 
     def _publish(self) -> None:
         for site in {viewer.site for viewer in self._viewers}:
-            self._latest[site] = self._message(site)
+            self._take(site)
         for viewer in self._viewers:
             viewer.news.set()
 
@@ -124,8 +159,8 @@ class LiveHub:
         if not self._viewers:
             self._watched.clear()
 
-    def _message(self, site: str) -> str:
-        return orjson.dumps(self.snapshot(site), default=str).decode()
+    def _take(self, site: str) -> None:
+        self._latest.setdefault(site, Latest()).take(self.snapshot(site))
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from tests.browser.running_dashboard import Dashboard, event, nameless, running_
 pytestmark = pytest.mark.browser
 
 CURRENT = '[data-number="current_visitors_5m"]'
+UNSEEN_JS = """(unseen) => {
+  Object.defineProperty(document, 'hidden', { value: unseen, configurable: true })
+  document.dispatchEvent(new Event('visibilitychange'))
+}"""
+"""Chromium without a window shows every tab: the page is told that nobody sees it, as a browser would tell it."""
 HALF_HOUR = '[data-number="visitors_30m"]'
 
 
@@ -52,6 +58,15 @@ async def test_committed_events_appear_without_a_reload(dashboard: Dashboard, pa
 
     await dashboard.commit(event(path="/new", visitor_id="d"))
     await expect(page.locator(CURRENT)).to_have_text("4", timeout=2_000)
+
+    await page.evaluate(UNSEEN_JS, True)
+    await dashboard.commit(*(event(path=f"/unseen/{n}", visitor_id="e") for n in range(30)))
+    await expect(page).to_have_title("5 on news.example · piStats", timeout=2_000)
+    await expect(page.locator(CURRENT)).to_have_text("4")
+    await page.evaluate(UNSEEN_JS, False)
+    await expect(page.locator(CURRENT)).to_have_text("5", timeout=500)
+    feed = page.locator('[data-panel="feed"] .row:not(.gone)')
+    await expect(feed).to_have_text([re.compile("/unseen/")] * 20)
     assert await page.evaluate("window.kept"), "the page was reloaded"
 
 

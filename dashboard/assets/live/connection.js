@@ -1,7 +1,11 @@
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 4000
 
+// Long frames come compressed.
+const unpack = async (data) => (typeof data === 'string' ? data : new Response(data.stream().pipeThrough(new DecompressionStream('deflate-raw'))).text())
+
 // A socket that comes back by itself: after an error, when the network returns, when the tab is looked at again.
+// The first frame has everything, each later one what has changed.
 class Connection {
   constructor(address, receive, changed) {
     Object.assign(this, { address, receive, changed, failures: 0, open: false, closed: false })
@@ -19,9 +23,18 @@ class Connection {
     url.protocol = url.protocol.replace('http', 'ws')
     const socket = new WebSocket(url)
     this.socket = socket
+    this.latest = {}
+    let texts = Promise.resolve()
     socket.onopen = () => ((this.open = true), this.changed())
-    socket.onmessage = (message) => ((this.failures = 0), this.receive(JSON.parse(message.data)))
+    socket.onmessage = (message) => (texts = texts.then(() => unpack(message.data)).then((text) => queueMicrotask(() => this.take(socket, text))))
     socket.onclose = () => this.again()
+  }
+
+  take(socket, text) {
+    if (socket !== this.socket || this.closed) return
+    this.failures = 0
+    this.latest = { ...this.latest, ...JSON.parse(text) }
+    this.receive(this.latest)
   }
 
   again() {

@@ -1,12 +1,15 @@
 // The live page: takes snapshots from our socket and patches the page. Uses parts.js, world.js and connection.js.
 
 const SILENCE_MS = 3500 // three snapshots missed: the server or the network has stopped
+const BUSY_DRAWS = 3 // quick changes in a row until nothing glides any more
+const BEAT_MS = 2000 // of the dot, when snapshots come
 const STALE_S = 15 // a commit takes half a second; this far behind, the numbers are not "now"
 
 class Page {
   constructor(root, data) {
     this.root = root
-    this.lastMessage = 0
+    Object.assign(this, { lastMessage: 0, quick: 0, changed: -QUICK_MS, beaten: -BEAT_MS })
+    this.dot = root.querySelector('.dot')
     this.numbers = [...root.querySelectorAll('[data-number]')].map((element) => [element.dataset.number, counter(element)])
     this.chart = minutesChart(root)
     this.panels = Object.keys(PANELS).map((key) => {
@@ -24,6 +27,8 @@ class Page {
     definitions(root, data.glossary, tip)
     root.querySelector('.snippet button').onclick = (click) => this.copy(click.target)
     this.ticking = setInterval(() => this.tick(), 500)
+    this.look = () => document.hidden || (this.snapshot && this.show(this.snapshot))
+    document.addEventListener('visibilitychange', this.look)
   }
 
   use(data) {
@@ -58,10 +63,34 @@ class Page {
     if (this.snapshot) this.show(this.snapshot)
   }
 
+  // Nobody sees a hidden tab but for its title: what it missed is drawn when it is looked at again.
   receive(snapshot) {
     this.lastMessage = performance.now()
-    if (snapshot.site === this.data.site) this.show(snapshot)
+    if (snapshot.site === this.data.site) {
+      this.pace(snapshot)
+      if (document.hidden) this.snapshot = snapshot
+      else this.show(snapshot)
+    }
     this.tick()
+    this.beat()
+  }
+
+  // On a busy site everything moves all the time: then bars and colours jump, by little, instead of gliding.
+  pace(snapshot) {
+    const newest = snapshot.feed[0]?.event_id
+    if (newest === this.newest) return
+    const now = performance.now()
+    this.quick = now - this.changed < QUICK_MS ? this.quick + 1 : 0
+    Object.assign(this, { newest, changed: now })
+    this.root.toggleAttribute('data-busy', this.quick >= BUSY_DRAWS)
+  }
+
+  // The dot beats when numbers come, not for ever: an animation without an end keeps a processor awake.
+  beat() {
+    const now = performance.now()
+    if (document.hidden || still.matches || this.root.dataset.state !== 'live' || now - this.beaten < BEAT_MS) return
+    this.beaten = now
+    this.dot.animate({ opacity: [0.5, 0], transform: ['scale(1)', 'scale(3.2)'] }, { duration: 1000, easing: 'ease-out', pseudoElement: '::after' })
   }
 
   show(snapshot) {
@@ -101,7 +130,8 @@ class Page {
     this.root.dataset.state = state
     write(this.root.querySelector('.status-text'), text[state])
     write(this.root.querySelector('[role=status]'), text[state].split(' ·')[0]) // read aloud: what changes, not the seconds
-    if (this.snapshot) document.title = `${number(this.snapshot.current_visitors_5m)} on ${this.data.site} · piStats`
+    const title = this.snapshot && `${number(this.snapshot.current_visitors_5m)} on ${this.data.site} · piStats`
+    if (title && document.title !== title) document.title = title
   }
 
   async copy(button) {
@@ -120,6 +150,7 @@ class Page {
 
   close() {
     clearInterval(this.ticking)
+    document.removeEventListener('visibilitychange', this.look)
     this.measuring.disconnect()
     this.connection?.close()
   }

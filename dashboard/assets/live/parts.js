@@ -2,6 +2,9 @@
 // Event text only ever goes through textContent.
 
 const TREND_MS = 450
+const QUICK_MS = 700 // what follows sooner moves by itself: no movement would be over before the next
+const TURNOVER = 6 // so many new rows at once are another list, not rows that come in
+const SHARE_STEPS = 250 // of a bar: less is below a pixel
 const TEXT_CHARS = 300 // what a line can show; the rest is cut, not laid out
 
 const regions = new Intl.DisplayNames(['en'], { type: 'region', fallback: 'none' })
@@ -20,20 +23,30 @@ const write = (element, text) => {
   const shown = String(text).slice(0, TEXT_CHARS)
   if (element.textContent !== shown) element.textContent = shown
 }
+// Sets a style that is not set yet: most of a page stays as it is from one snapshot to the next.
+const put = (element, name, value) => {
+  const known = (element.known ??= {})
+  if (known[name] !== value) element.style[name] = known[name] = value
+}
 const span = (s) => (s < 60 ? `${Math.round(s)} s` : s < 3600 ? `${Math.floor(s / 60)} min` : s < 86400 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`)
 const time = (value) => (typeof value === 'number' ? value : Date.parse(value))
 
-// A number that counts to its new value instead of jumping.
+const still = matchMedia('(prefers-reduced-motion: reduce)')
+
+// A number that counts to its new value instead of jumping, unless the next value is here before it has arrived.
 function counter(element) {
   let shown = null
   let frame = 0
+  let changed = -QUICK_MS
   return (value) => {
     if (value === shown) return
     const from = shown ?? value
+    const quick = performance.now() - changed < QUICK_MS
     shown = value
+    changed = performance.now()
     element.dataset.value = value
     cancelAnimationFrame(frame)
-    if (document.hidden || from === value || matchMedia('(prefers-reduced-motion: reduce)').matches) return write(element, number(value))
+    if (quick || from === value || still.matches) return write(element, number(value))
     const start = performance.now()
     const step = (now) => {
       const part = Math.min(1, (now - start) / TREND_MS)
@@ -41,41 +54,44 @@ function counter(element) {
       if (part < 1) frame = requestAnimationFrame(step)
     }
     step(start)
-    frame = requestAnimationFrame(step)
   }
 }
 
-// Rows that keep their element while their key stays, and glide to their rank. One layout for all new rows of a draw.
+// Rows that keep their element while their key stays, and glide to their rank. Where nearly everything is new at once,
+// the elements stay where they are and say something else: nobody can follow, and making elements is dear.
 function ranked(container, build, { enterFromAbove = false } = {}) {
-  const rows = new Map()
+  let rows = new Map()
+  const enter = (element, from, to) => still.matches || element.animate({ opacity: [0, 1], transform: [from, to] }, { duration: 300, easing: 'ease-out' })
+  const add = () => {
+    const row = build()
+    row.element.classList.add('row')
+    container.append(row.element)
+    return row
+  }
+  const leave = (row) => {
+    row.element.classList.add('gone')
+    setTimeout(() => row.element.remove(), 300)
+  }
   return (items, rowHeight) => {
-    const seen = new Set()
-    const fresh = []
-    const moves = []
-    items.forEach((item, rank) => {
-      if (seen.has(item.key)) return
-      seen.add(item.key)
-      let row = rows.get(item.key)
-      if (!row) {
-        row = build()
-        row.element.classList.add('row', 'coming')
-        row.element.style.transform = `translateY(${(rank - (enterFromAbove ? 1 : 0)) * rowHeight}px)`
-        container.append(row.element)
-        rows.set(item.key, row)
-        fresh.push(row.element)
-      }
+    const next = new Map(items.map((item) => [item.key, item]))
+    const fresh = [...next.keys()].filter((key) => !rows.has(key))
+    const turnover = rows.size > 0 && fresh.length >= TURNOVER
+    const spare = turnover ? [...rows.values()] : []
+    const kept = new Map()
+    let rank = 0
+    for (const [key, item] of next) {
+      const known = turnover ? spare[rank] : rows.get(key)
+      const row = known ?? add()
+      const at = (place) => `translateY(${place * rowHeight}px)`
       row.patch(item)
-      moves.push([row.element, `translateY(${rank * rowHeight}px)`])
-    })
-    if (fresh.length) container.offsetWidth // lets them start from where they are
-    for (const [element, transform] of moves) element.style.transform = transform
-    for (const element of fresh) element.classList.remove('coming')
-    for (const [key, row] of rows) {
-      if (seen.has(key)) continue
-      rows.delete(key)
-      row.element.classList.add('gone')
-      setTimeout(() => row.element.remove(), 300)
+      put(row.element, 'transform', at(rank))
+      if (!known) enter(row.element, at(rank - (enterFromAbove ? 1 : 0)), at(rank))
+      kept.set(key, row)
+      rank += 1
     }
+    if (turnover) spare.slice(rank).forEach(leave)
+    else for (const [key, row] of rows) if (!kept.has(key)) leave(row)
+    rows = kept
   }
 }
 
@@ -92,9 +108,9 @@ function bar() {
     element,
     patch(item) {
       element.classList.toggle('unknown', !!item.unknown)
-      part.style.transform = `scaleX(${item.share})`
+      put(part, 'transform', `scaleX(${Math.round(item.share * SHARE_STEPS) / SHARE_STEPS})`)
       write(name, item.name)
-      name.title = item.name
+      if (name.title !== item.name) name.title = item.name
       write(value, number(item.value))
       code.hidden = !item.code
       write(code, item.code ?? '')
@@ -122,11 +138,11 @@ function happening() {
   return {
     element,
     patch(item) {
-      who.style.background = `hsl(${item.hue} 62% 56%)`
+      put(who, 'background', `hsl(${item.hue} 62% 56%)`)
       chip.hidden = !item.chip
       write(chip, item.chip ?? '')
       write(name, item.name)
-      name.title = item.title
+      if (name.title !== item.title) name.title = item.title
       write(detail, item.detail)
       write(age, item.age)
     },
@@ -215,7 +231,7 @@ function minutesChart(root) {
       if (!slot) {
         slot = make('div', 'slot')
         slot.append(make('i'))
-        slot.style.left = `${((index + (fresh ? 1 : 0)) / minutes.length) * 100}%`
+        put(slot, 'left', `${((index + (fresh ? 1 : 0)) / minutes.length) * 100}%`)
         container.append(slot)
         slot.onpointerenter = () => ((hovered = slot.minute), read())
         slot.onpointerleave = () => ((hovered = null), read())
@@ -233,9 +249,11 @@ function minutesChart(root) {
         slot.remove()
         continue
       }
-      slot.style.left = `${(slot.index / minutes.length) * 100}%`
+      put(slot, 'left', `${(slot.index / minutes.length) * 100}%`)
       slot.classList.toggle('open', slot.index === minutes.length - 1)
-      slot.firstChild.style.height = slot.minute.views ? `max(3px, ${(slot.minute.views / most) * 100}%)` : '0'
+      // A bar of full height that is pushed down: this moves without a layout, and its corners stay round.
+      const missing = `${Math.round(100 * (1 - slot.minute.views / most))}%`
+      put(slot.firstChild, 'transform', `translateY(${slot.minute.views ? `min(100% - 3px, ${missing})` : '100%'})`)
     }
     latest = minutes[minutes.length - 1]
     read()

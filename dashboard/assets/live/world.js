@@ -37,13 +37,18 @@ function worldMap(container, tip) {
     outline.removeAttribute('d')
     tip.hide()
   }
+  const reach = (path, tabIndex) => {
+    if (path.reached === tabIndex) return
+    path.reached = tabIndex
+    tabIndex === null ? path.removeAttribute('tabindex') : (path.tabIndex = tabIndex)
+  }
   const under = (event) => event.target.closest?.('[data-country]')
   svg.onpointermove = (event) => (under(event) ? show(under(event), new DOMRect(event.clientX + 6, event.clientY - 8, 0, 20)) : shown && hide())
   svg.onpointerleave = hide
   svg.addEventListener('focusout', hide)
   svg.addEventListener('focusin', (event) => {
     if (!under(event)) return // the map itself: Chromium lets whatever listens to focus have it
-    for (const code of visitors.keys()) shapes.get(code).tabIndex = shapes.get(code) === event.target ? 0 : -1
+    for (const code of visitors.keys()) reach(shapes.get(code), shapes.get(code) === event.target ? 0 : -1)
     const box = event.target.getBoundingClientRect()
     show(event.target, new DOMRect(box.x + box.width / 2, box.y, 0, box.height))
   })
@@ -57,7 +62,7 @@ function worldMap(container, tip) {
 
   const paint = (path, share, label) => {
     const fill = share ? `color-mix(in srgb, var(--accent) ${Math.round(FAINTEST + (100 - FAINTEST) * Math.sqrt(share))}%, var(--land))` : ''
-    if (path.shownFill !== fill) path.style.fill = path.shownFill = fill
+    put(path, 'fill', fill)
     if (path.shownLabel === label) return
     path.shownLabel = label
     for (const [name, value] of [['role', 'img'], ['aria-label', label]]) label ? path.setAttribute(name, value) : path.removeAttribute(name)
@@ -72,8 +77,7 @@ function worldMap(container, tip) {
     for (const [code, path] of shapes) {
       const value = visitors.get(code)
       paint(path, value && value / largest, value ? says(code) : null)
-      if (value) path.tabIndex = code === reachable ? 0 : -1
-      else path.removeAttribute('tabindex')
+      reach(path, value ? (code === reachable ? 0 : -1) : null)
     }
     write(most, number(largest))
     scale.style.visibility = largest > 1 ? '' : 'hidden'

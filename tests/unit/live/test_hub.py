@@ -41,7 +41,7 @@ async def until(messages: AsyncIterator[str], value: int) -> dict[str, Any]:
     async with asyncio.timeout(10):
         async for message in messages:
             snapshot: dict[str, Any] = json.loads(message)
-            if snapshot["value"] == value:
+            if snapshot.get("value") == value:
                 return snapshot
     raise AssertionError
 
@@ -70,6 +70,17 @@ async def test_a_slow_viewer_skips_to_the_latest(hub: LiveHub, view: Counting) -
             hub.changed()
             await until(quick, value)
         assert json.loads(await anext(slow))["value"] == 5
+
+
+async def test_a_reader_of_changes_gets_everything_first_and_then_what_it_lacks(hub: LiveHub, view: Counting) -> None:
+    async with hub.messages("shop", changes=True) as slow, hub.messages("shop", changes=True) as quick:
+        assert json.loads(await anext(slow)) == {"value": 0, "as_of": 1000, "site": "shop", "connected": True}
+        for value in (1, 2):
+            view.value = value
+            hub.changed()
+            assert await until(quick, value)
+        assert json.loads(await anext(slow)) == {"value": 2}
+        assert json.loads(await anext(slow)) == {}, "nothing has changed, but the page has to hear that we are here"
 
 
 async def test_one_snapshot_serves_all_viewers_of_a_site_and_none_is_built_for_nobody(
