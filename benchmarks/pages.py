@@ -180,9 +180,9 @@ async def measure(directory: Path, events: int) -> Result:
             print(f"{events:,} events made and rolled up in {time.perf_counter() - began:.0f} s", flush=True)
         password = await reset_password(system)
         port = free_ports(1)[0]
-        process = await _start(server.uri, port, directory)
+        process = await start_dashboard(server.uri, port, directory)
         try:
-            await _listening(port)
+            await listening(port)
             await measure_pages(f"http://127.0.0.1:{port}", password, _a_visitor(warehouse), result)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -203,7 +203,8 @@ def _a_visitor(warehouse: Path) -> str:
     raise RuntimeError("no visitor stands in the bucket of its id: make more events")
 
 
-async def _start(uri: str, port: int, directory: Path) -> asyncio.subprocess.Process:
+async def start_dashboard(uri: str, port: int, directory: Path) -> asyncio.subprocess.Process:
+    """A dashboard process on the databases of `bench`."""
     own: dict[str, Any] = {
         "PISTATS_MONGODB__URI": uri,
         "PISTATS_MONGODB__DATABASE_PREFIX": "bench",
@@ -215,7 +216,8 @@ async def _start(uri: str, port: int, directory: Path) -> asyncio.subprocess.Pro
     )
 
 
-async def _listening(port: int) -> None:
+async def listening(port: int) -> None:
+    """Returns when something listens there."""
     async with asyncio.timeout(60):
         while True:
             try:
