@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import StopException
 
 from dashboard import query_state
 from dashboard.account import sign_out_button
@@ -47,6 +48,7 @@ def admin_only() -> None:
     """
     if not signed_in().is_admin:
         st.stop()
+        raise StopException  # where there is no run to stop, nothing goes on either
 
 
 def sites_to_see() -> tuple[str, ...]:
