@@ -150,11 +150,15 @@ def _starts(shown: Overview) -> list[datetime]:
 
 
 def _label(shown: Overview, start: datetime) -> str:
-    """The period in full. A week or a month at an edge of the range says which of its days are counted."""
+    """The period in full. A week or a month at an edge of the range says which of its days are counted.
+
+    Clocks that are set back show an hour twice.
+    """
     end = (end_of(start, shown.granularity) - timedelta(days=1)).date()
     if shown.granularity in ("week", "month") and (start.date() < shown.days.first or end > shown.days.last):
         return fmt.days(max(start.date(), shown.days.first), min(end, shown.days.last))
-    return fmt.period(start, shown.granularity)
+    again = " again" if shown.granularity == "hour" and start.fold else ""
+    return fmt.period(start, shown.granularity) + again
 
 
 def _earlier(shown: Overview, starts: Sequence[datetime]) -> list[tuple[Any, ...] | None]:

@@ -169,6 +169,8 @@ def period_short(start: datetime, granularity: str) -> str:
 
 
 _DURATIONS_S = (4, 10, 20, 30, 60, 120, 240, 360, 480, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
+_SMALL_TOPS = (4, 6, 8, 10)
+"""The half of 5 is no number of visitors."""
 _STEPS = (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10)
 
 
@@ -178,7 +180,7 @@ def axis_top(name: str, most: float) -> float:
         return 1.0
     if METRICS.get(name) is duration:
         return next((top for top in _DURATIONS_S if top >= most), _decimal_top(most))
-    return _decimal_top(max(most, 4))
+    return next((float(top) for top in _SMALL_TOPS if top >= most), None) or _decimal_top(most)
 
 
 def _decimal_top(most: float) -> float:

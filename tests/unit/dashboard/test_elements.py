@@ -101,6 +101,7 @@ def test_hours_stand_beside_the_same_hours_where_clocks_are_changed() -> None:
     now = datetime(2026, 11, 24, 12, tzinfo=berlin)
     points = overview_data(Overview(report, day, "hour", "visitors", berlin, now, [], False))["chart"]["points"]
     assert len(points) == 25
+    assert [point["label"] for point in points[2:4]] == ["Sun 25 Oct 2026, 02:00", "Sun 25 Oct 2026, 02:00 again"]
     assert [point["before"] for point in points] == [point["value"] for point in points]
 
 

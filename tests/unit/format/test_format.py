@@ -118,6 +118,10 @@ def test_the_axis_holds_the_largest_value_and_wastes_at_most_half(most: float, n
     assert top <= max(4, most * 3.01)
 
 
+def test_the_middle_of_an_axis_of_few_is_a_whole_number() -> None:
+    assert [fmt.axis_top("visitors", most) for most in (0, 3, 5, 7, 9, 10, 11)] == [4, 4, 6, 8, 10, 10, 12]
+
+
 @given(st.integers(min_value=0, max_value=10**15))
 def test_short_numbers_never_claim_more_than_there_is(value: int) -> None:
     text = fmt.number(value)
