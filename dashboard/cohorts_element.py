@@ -41,7 +41,11 @@ def cohorts_data(
         "says": says(query),
         "fresh": fresh,
         "fresh_says": GLOSSARY["complete_through"].definition,
-        "cohort": "First seen" if query.mode == "first" else "Active",
+        "cohort": "First did it"
+        if query.event and query.mode == "first"
+        else "First seen"
+        if query.mode == "first"
+        else "Active",
         "size": fmt.number(sum(cohort.size for cohort in cohorts)),
         "size_says": GLOSSARY["cohort" if query.mode == "first" else "recurring_cohort"].definition,
         "mean_says": GLOSSARY["weighted_mean"].definition,
@@ -72,7 +76,10 @@ def weighted_mean(cohorts: Sequence[Cohort], n: int) -> tuple[int, int] | None:
 
 def says(query: RetentionQuery) -> str:
     """The question of the grid as a sentence of ours. Names of events are not in it: they are hostile."""
-    who = "Visitors by the {} they were first seen" if query.mode == "first" else "Visitors by each {} they were active"
+    if query.mode == "first":
+        who = "Visitors by the {} they first did it" if query.event else "Visitors by the {} they were first seen"
+    else:
+        who = "Visitors by each {} they did it" if query.event else "Visitors by each {} they were active"
     back = "that came back in a later {}" if query.returns == "on" else "that came back in that {} or later"
     return f"{who.format(query.granularity)}, and the share of them {back.format(query.granularity)}."
 

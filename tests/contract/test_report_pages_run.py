@@ -175,11 +175,16 @@ def test_the_history_page_shows_the_report(running: Running, shown: dict[str, An
         to_date=TODAY,
         metrics=("visitors", "sessions", "views"),
         filter={"field": "country", "op": "eq", "value": EVIL},
+        compare="previous",
     )
     report = running.run(running.reports.history(running.site, query))
-    tiles = {tile["key"]: tile["value"] for tile in shown["history_overview"]["tiles"]}
+    tiles = {tile["key"]: tile for tile in shown["history_overview"]["tiles"]}
     for metric in query.metrics:
-        assert tiles[metric] == fmt.metric(metric, report.totals[metric])
+        assert tiles[metric]["value"] == fmt.metric(metric, report.totals[metric])
+        before = fmt.change(metric, report.totals[metric], report.comparison.totals[metric])
+        assert before is not None
+        assert tiles[metric]["change"]["words"] == before.words
+        assert "until" in tiles[metric]["change"]["period"]
     assert shown["history_places"]["rows"][0]["name"] == EVIL
     assert shown["history_places"]["rows"][0]["picked"]
     assert shown["history_properties"]["rows"][0]["name"] == EVIL
