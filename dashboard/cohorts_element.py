@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from dashboard.element import Data, Element
+from dashboard.element import LOADING, Data, Element
 from pistats import format as fmt
 from pistats.glossary import GLOSSARY
 from pistats.reports.retention import Cohort, RetentionQuery, RetentionReport
@@ -28,13 +28,34 @@ def cohorts_data(
     `note`: stands below the grid.
     """
     cohorts = from_the_first(report.cohorts)
-    width = max((len(cohort.returned) for cohort in cohorts), default=0)
     unit = UNITS[query.granularity]
+    width = max((len(cohort.returned) for cohort in cohorts), default=0)
     means = [weighted_mean(cohorts, n) for n in range(width)]
     cells = [
         cohort.returned[n] / cohort.size for cohort in cohorts if cohort.size for n in range(1, len(cohort.returned))
     ]
     deepest = max(cells, default=0) or 1
+    return {
+        **_head(query, width, fresh),
+        "size": fmt.number(sum(cohort.size for cohort in cohorts)),
+        "deepest": fmt.percent(deepest),
+        "mean": [_mean(mean, n, unit) for n, mean in enumerate(means)],
+        "clicks": clicks,
+        "rows": [_row(query, cohort, deepest, picked, clicks) for cohort in reversed(cohorts)],
+        "before": " ".join(
+            part for part in (_before(query, cohorts) if 0 < len(cohorts) < len(report.cohorts) else "", note) if part
+        ),
+        "empty": None if cohorts else _empty(),
+    }
+
+
+def loading_cohorts(query: RetentionQuery, cohorts: int, fresh: str) -> Data:
+    """The shape of so many cohorts: all that the question alone says, so that the answer moves nothing."""
+    return {**LOADING, **_head(query, cohorts, fresh), "deepest": fmt.percent(1), "cohorts": cohorts}
+
+
+def _head(query: RetentionQuery, width: int, fresh: str) -> Data:
+    unit = UNITS[query.granularity]
     return {
         "title": f"{unit}s after the first" if query.mode == "first" else f"{unit}s after",
         "title_says": GLOSSARY["retention"].definition,
@@ -46,18 +67,9 @@ def cohorts_data(
         else "First seen"
         if query.mode == "first"
         else "Active",
-        "size": fmt.number(sum(cohort.size for cohort in cohorts)),
         "size_says": GLOSSARY["cohort" if query.mode == "first" else "recurring_cohort"].definition,
         "mean_says": GLOSSARY["weighted_mean"].definition,
-        "deepest": fmt.percent(deepest),
         "heads": [f"{unit} {n}" for n in range(width)],
-        "mean": [_mean(mean, n, unit) for n, mean in enumerate(means)],
-        "clicks": clicks,
-        "rows": [_row(query, cohort, deepest, picked, clicks) for cohort in reversed(cohorts)],
-        "before": " ".join(
-            part for part in (_before(query, cohorts) if 0 < len(cohorts) < len(report.cohorts) else "", note) if part
-        ),
-        "empty": None if cohorts else _empty(),
     }
 
 

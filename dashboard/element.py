@@ -9,6 +9,8 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard import colours
+
 ASSETS = Path(__file__).parent / "assets" / "elements"
 
 Data = dict[str, Any]
@@ -23,12 +25,12 @@ class Element:
     """One kind of element, registered once. `show` may be called for several places, each with a key of its own."""
 
     def __init__(self, name: str) -> None:
-        files = {"css": ("colours", "base", name), "js": ("base", name)}
+        files = {"css": ("base", name), "js": ("base", name)}
         parts = {kind: [(ASSETS / f"{part}.{kind}").read_text("utf-8") for part in files[kind]] for kind in files}
         self._draw: Any = st.components.v2.component(
             f"pistats.{name}",
             html=(ASSETS / f"{name}.html").read_text("utf-8"),
-            css="\n".join(parts["css"]),
+            css="\n".join([colours.SHEET, *parts["css"]]),
             js="\n".join(parts["js"]),
         )
 

@@ -35,4 +35,9 @@ def as_fragment() -> AbstractContextManager[object]:
 def say_counting(freshness: AbstractContextManager[object], timezone: str) -> None:
     """Keeps the room in which the page will say how far its numbers reach: as long as those words."""
     with freshness:
-        st.caption(f"complete through --:--:-- · {timezone.replace('_', ' ')}", help="The numbers are on their way.")
+        st.caption(counting_words(timezone), help="The numbers are on their way.")
+
+
+def counting_words(timezone: str) -> str:
+    """As long as the words that will say how far the numbers reach."""
+    return f"complete through --:--:-- · {timezone.replace('_', ' ')}"

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from dashboard import colours
 from dashboard.live_socket import PATH
 from dashboard.sign_in import SignIn
 from pistats.glossary import GLOSSARY
@@ -19,12 +20,10 @@ SCRIPTS = ("parts.js", "world.js", "connection.js", "page.js")
 WORLD = f"const WORLD = {(ASSETS.parent / 'world' / 'world.json').read_text('utf-8')}"
 """The map's shapes, part of the script: it is the same for everyone, and data would come again with every rerun."""
 
-COLOURS = (ASSETS.parent / "elements" / "colours.css").read_text("utf-8")
-
 _element = st.components.v2.component(
     "pistats.live",
     html=(ASSETS / "live.html").read_text("utf-8"),
-    css="\n".join([COLOURS, (ASSETS / "live.css").read_text("utf-8")]),
+    css="\n".join([colours.SHEET, (ASSETS / "live.css").read_text("utf-8")]),
     js="\n".join([WORLD, *((ASSETS / name).read_text("utf-8") for name in SCRIPTS)]),
 )
 

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from dashboard import colours
+
 ASSETS = Path(__file__).parent / "assets"
 
 POLICY = (
@@ -30,13 +32,15 @@ def form(
     page = Template((ASSETS / "login.html").read_text("utf-8"))
     back = f"next={quote(target, safe='')}"
     other = PROVIDER.format(href=escape(f"/login/oidc?{back}"), name=escape(provider)) if provider else ""
-    html = page.substitute(action=escape(f"/login?{back}"), message=escape(message), provider=other)
+    html = page.substitute(
+        colours=colours.SHEET, action=escape(f"/login?{back}"), message=escape(message), provider=other
+    )
     return HTMLResponse(html, status, headers=_headers(headers))
 
 
 def starting() -> Response:
     """Shown until MongoDB has answered once; reloads itself."""
-    html = (ASSETS / "starting.html").read_text("utf-8")
+    html = Template((ASSETS / "starting.html").read_text("utf-8")).substitute(colours=colours.SHEET)
     return HTMLResponse(html, 503, headers=_headers({"retry-after": "2"}))
 
 

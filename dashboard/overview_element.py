@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dashboard.element import Data, Element
+from dashboard.element import LOADING, Data, Element
 from dashboard.periods import Days, end_of
 from pistats import format as fmt
 from pistats.annotations import Annotation
@@ -69,9 +69,14 @@ def overview_data(shown: Overview) -> Data:
     return {
         "tiles": [_tile(shown, metric) for metric in METRICS],
         "chart": _chart(shown),
-        "notes": [_note(number, note) for number, note in enumerate(shown.annotations, 1)],
+        "notes": _notes(shown.annotations),
         "can_edit": shown.can_edit,
     }
+
+
+def loading_overview(annotations: Sequence[Annotation], *, can_edit: bool) -> Data:
+    """The shape, with the annotations: they are known at once, and each takes a line."""
+    return {**LOADING, "notes": _notes(annotations), "can_edit": can_edit}
 
 
 def _tile(shown: Overview, metric: str) -> Data:
@@ -188,8 +193,11 @@ def _flags(shown: Overview) -> list[Data]:
     return flags
 
 
-def _note(number: int, note: Annotation) -> Data:
-    return {"id": note.id, "number": str(number), "date": fmt.weekday(note.date), "text": note.text}
+def _notes(annotations: Sequence[Annotation]) -> list[Data]:
+    return [
+        {"id": note.id, "number": str(number), "date": fmt.weekday(note.date), "text": note.text}
+        for number, note in enumerate(annotations, 1)
+    ]
 
 
 def _before(shown: Overview) -> str:

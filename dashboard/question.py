@@ -192,16 +192,16 @@ def put_filters(chosen: Sequence[filters.Filter]) -> None:
     query_state.put({"filter": [str(one) for one in chosen]})
 
 
-def show_filters(chosen: Sequence[filters.Filter]) -> None:
-    """Draws the filters as chips that can be taken away."""
+def show_filters(chosen: Sequence[filters.Filter], hint: str = "") -> None:
+    """Draws the filters as chips that can be taken away. Without any: the `hint`, in the same room."""
 
     def remove(key: str) -> None:
         put_filters([one for one in chosen_filters() if key and str(one) != key])
 
-    # Of its own, so that what stands below keeps its place when the first filter comes.
+    # Of its own, so that what stands below keeps its place among containers when the first filter comes.
     with st.container(key="filter_row"):
-        if chosen:
-            CHIPS.show("filters", {"filters": [_chip(one) for one in chosen]}, remove=remove)
+        if chosen or hint:
+            CHIPS.show("filters", {"filters": [_chip(one) for one in chosen], "hint": hint}, remove=remove)
 
 
 def _chip(one: filters.Filter) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import uvicorn
 from streamlit.web import bootstrap
 
+from dashboard import colours
 from dashboard.app import build
 from pistats.errors import ConfigurationError
 from pistats.mongo.client import connect
@@ -34,16 +35,7 @@ OPTIONS: dict[str, Any] = {
     "theme.font": "'Source Sans', system-ui, sans-serif",
     "theme.baseRadius": "10px",
     "theme.showWidgetBorder": True,
-    "theme.light.primaryColor": "#4f52d9",
-    "theme.light.backgroundColor": "#f7f7f9",
-    "theme.light.secondaryBackgroundColor": "#ffffff",
-    "theme.light.textColor": "#1c1d22",
-    "theme.light.borderColor": "#e4e5ea",
-    "theme.dark.primaryColor": "#8285ff",
-    "theme.dark.backgroundColor": "#101116",
-    "theme.dark.secondaryBackgroundColor": "#181a20",
-    "theme.dark.textColor": "#eceef3",
-    "theme.dark.borderColor": "#2a2d36",
+    **colours.theme(),
 }
 """Streamlit's own options. They are set here so that no config file of the machine can change the product."""
 

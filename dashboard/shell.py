@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
+from dashboard import colours
+
 ASSETS = Path(__file__).parent / "assets"
 
 PATHS = ("/", "/history", "/retention", "/funnel", "/visitor", "/operations", "/site-settings")
@@ -42,7 +44,7 @@ def routes() -> list[Route]:
 
 def shell(document: str, early: Sequence[str] = ()) -> str:
     """Streamlit's document with what is ours in it. What a newer one does not have is left as it is."""
-    style = f"<style>\n{(ASSETS / 'shell.css').read_text('utf-8')}</style>"
+    style = f"<style>\n{colours.SHEET}{(ASSETS / 'shell.css').read_text('utf-8')}</style>"
     links = [f'<link rel="modulepreload" crossorigin href="./static/js/{name}">' for name in early]
     script = f"<script>{(ASSETS / 'session.js').read_text('utf-8')}</script>"
     ours = "\n".join([style, script, *links, "</head>"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dashboard.element import Data, Element
+from dashboard.element import LOADING, Data, Element
 from pistats import format as fmt
 from pistats.glossary import GLOSSARY
 from pistats.reports.funnel import FunnelReport, FunnelStepResult
@@ -25,6 +25,17 @@ def steps_data(names: Sequence[tuple[str, str]], report: FunnelReport, window: s
             "Choose a longer period or another event for step 1, or take a filter away.",
         ],
     }
+
+
+def loading_steps(names: Sequence[tuple[str, str]]) -> Data:
+    """The shape of these steps: the same lines with the same names, and no number yet."""
+    bare = {"visitors": fmt.NOTHING, "exact": "", "share": fmt.NOTHING, "part": None}
+    nothing = {"went_on": "", "median": "", "lost": ""}
+    steps = [
+        {"number": index + 1, "name": event, "detail": detail, **bare, "way": nothing if index else None}
+        for index, (event, detail) in enumerate(names)
+    ]
+    return {**LOADING, "steps": steps}
 
 
 def _says(report: FunnelReport, window: str) -> str:

@@ -6,14 +6,13 @@ from typing import Any
 import streamlit as st
 
 from dashboard import query_state
-from dashboard.element import LOADING
 from dashboard.event_picker import event_names, event_names_soon
 from dashboard.filters import Filter, condition
 from dashboard.first_draw import is_first, say_counting, shape_first
 from dashboard.funnel_steps import Step, condition_words, default_steps, edit_steps, parse_steps
 from dashboard.periods import Days
 from dashboard.question import Asker, asker, chosen_filters, guarded, pick_days, say_complete, show_filters
-from dashboard.steps_element import STEPS, steps_data
+from dashboard.steps_element import STEPS, loading_steps, steps_data
 from pistats.reports.funnel import FunnelQuery, FunnelStep
 
 KEY = "funnel_result"
@@ -51,16 +50,16 @@ def show() -> None:
         query = _query(days, steps, window, order, filters)
         if query_state.values("step"):
             asked.begin(("funnel", query))
-        shape_first(KEY, lambda: _shape(freshness, asked.site.timezone))
         said = [(step.event, condition_words(step)) for step in steps]
         if filters:
             said[0] = (said[0][0], f"{said[0][1]} as filtered".strip())
+        shape_first(KEY, lambda: _shape(said, freshness, asked.site.timezone))
         guarded(lambda: _result(asked, said, query, WINDOWS[window], freshness))
 
 
-def _shape(freshness: Any, timezone: str) -> None:
+def _shape(names: Sequence[tuple[str, str]], freshness: Any, timezone: str) -> None:
     say_counting(freshness, timezone)
-    STEPS.show(KEY, LOADING)
+    STEPS.show(KEY, loading_steps(names))
 
 
 def _query(days: Days, steps: tuple[Step, ...], window: str, order: Any, filters: Sequence[Filter]) -> FunnelQuery:

@@ -9,12 +9,11 @@ import streamlit as st
 from dashboard import query_state
 from dashboard.annotate import annotate_button, annotations_of, remove_annotation
 from dashboard.dimension_element import CARDS, MAX_ROWS, TABLE, Card, loading_table, table_data
-from dashboard.element import LOADING
 from dashboard.event_picker import SENT_BY_ITSELF
 from dashboard.export import export_button
 from dashboard.filters import PROPERTY, Filter, condition, toggled
 from dashboard.first_draw import as_fragment, say_counting, shape_first
-from dashboard.overview_element import OVERVIEW, Overview, overview_data
+from dashboard.overview_element import OVERVIEW, Overview, loading_overview, overview_data
 from dashboard.periods import COMPARED, Days
 from dashboard.properties_element import properties_data
 from dashboard.question import (
@@ -47,14 +46,14 @@ def show() -> None:
         freshness = st.container(width="stretch", key="freshness")
         actions = st.container(horizontal=True, width="content", key="history_actions")
     filters = chosen_filters()
-    show_filters(filters)
+    show_filters(filters, "Click a row of a table to look at its part alone.")
     over_time = _over_time(days, granularity, filters)
     asked.begin(("history", over_time))
     with actions:
         query_state.choose("Bots", BOTS, "bots", "exclude", kind="select", width=150)
         annotate_button(asked, days)
         export_button(asked, over_time, [card.chosen(query_state.value(card.key)) for card in CARDS])
-    shape_first(OVERVIEW_KEY, partial(_shape, freshness, asked.site.timezone))
+    shape_first(OVERVIEW_KEY, partial(_shape, asked, days, freshness))
     with freshness:
         guarded(lambda: say_complete(asked.answer("history", over_time).complete_through, asked))
     guarded(partial(_overview, asked, days, over_time))
@@ -110,9 +109,10 @@ def _grid() -> list[Any]:
     return [column for _ in range((len(CARDS) + 1) // 2) for column in st.columns(2)]
 
 
-def _shape(freshness: Any, timezone: str) -> None:
-    say_counting(freshness, timezone)
-    OVERVIEW.show(OVERVIEW_KEY, LOADING)
+def _shape(asked: Asker, days: Days, freshness: Any) -> None:
+    say_counting(freshness, asked.site.timezone)
+    annotations = guarded(lambda: annotations_of(asked, days)) or []
+    OVERVIEW.show(OVERVIEW_KEY, loading_overview(annotations, can_edit=asked.can_edit))
     *places, last = _grid()
     for place, card in zip(places, CARDS, strict=True):
         with place, as_fragment():

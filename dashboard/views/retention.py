@@ -6,10 +6,9 @@ from typing import Any
 import streamlit as st
 
 from dashboard import query_state
-from dashboard.cohorts_element import COHORTS, cohorts_data
-from dashboard.element import LOADING
+from dashboard.cohorts_element import COHORTS, cohorts_data, loading_cohorts
 from dashboard.event_picker import event_names, event_names_soon, pick_event
-from dashboard.first_draw import as_fragment, is_first, shape_first
+from dashboard.first_draw import as_fragment, counting_words, is_first, shape_first
 from dashboard.people_element import cell_people_data, show_people
 from dashboard.question import Asker, asker, chosen_filters, complete_words, guarded
 from pistats.reports.retention import RetentionQuery
@@ -50,7 +49,6 @@ def show() -> None:
         names = event_names_soon(asked) if is_first(KEY) else guarded(lambda: event_names(asked)) or []
         event = pick_event("Did first", names, "event", "Any event")
         return_event = pick_event("Came back to", names, "return_event", "Any event")
-    shape_first(KEY, lambda: _shape(cohorts))
     query = RetentionQuery(
         from_date=_first_day(granularity, cohorts, asked.now.date()),
         to_date=asked.now.date(),
@@ -60,14 +58,15 @@ def show() -> None:
         event=event,
         return_event=return_event,
     )
+    shape_first(KEY, lambda: _shape(query, cohorts, asked.site.timezone))
     _grid(asked, query)
     if asked.can_see_people and (cell := _chosen_cell()):
         guarded(lambda: _people(asked, query, *cell))
 
 
-def _shape(cohorts: int) -> None:
+def _shape(query: RetentionQuery, cohorts: int, timezone: str) -> None:
     with as_fragment():
-        COHORTS.show(KEY, {**LOADING, "cohorts": cohorts})
+        COHORTS.show(KEY, loading_cohorts(query, cohorts, counting_words(timezone)))
 
 
 def _pick_range(granularity: str) -> int:

@@ -22,6 +22,7 @@ from pistats.share_links import ShareLinks
 from pistats.sites import SiteStore
 from pistats.warehouse.engine import QueryEngine
 from pistats.warehouse.source import EventSource
+from tests.browser.layout_shift import MAIN, jumps, watch_shifts
 from tests.browser.running_dashboard import Dashboard, screenshot
 from tests.warehouse_events import an_event, chunk_document
 
@@ -305,15 +306,25 @@ async def test_retention_moves_with_the_commit(told: Dashboard, page: Page) -> N
     monday = today - timedelta(days=today.weekday())
     key = {"site": SITE, "granularity": "week", "cohort": monday.isoformat(), "partition": 0}
     await told.group.retention.insert_one({"_id": key, "size": 4, "returned": [4]})
+    await page.set_viewport_size({"width": 420, "height": 500})
     await open_page(page, told, "/retention")
     size = page.locator("tbody tr:not(.mean) .size").first
     await expect(size).to_have_text("4")
     await expect(page.locator("tbody tr:not(.mean)")).to_have_count(1)  # nobody was there in the weeks before
     await expect(page.locator(".before")).to_contain_text("Nobody was first seen before")
-    await page.evaluate("window.kept = true")
+    before = [{**key, "cohort": (monday - timedelta(weeks=n)).isoformat()} for n in range(1, 12)]
+    await told.group.retention.insert_many([{"_id": one, "size": 9, "returned": [9]} for one in before])
+    await expect(page.locator("tbody tr:not(.mean)")).to_have_count(12, timeout=8_000)
+
+    await page.locator(".scroll").evaluate("grid => (grid.scrollLeft = 120)")
+    await page.evaluate(f"{MAIN}.scrollTop = 300")
+    cell = await page.locator(f'[data-cell="{monday.isoformat()}.0"]').element_handle()
     await told.group.retention.update_one({"_id": key}, {"$set": {"size": 5, "returned": [5]}})
     await expect(size).to_have_text("5", timeout=8_000)
-    assert await page.evaluate("window.kept")
+    assert cell is not None
+    assert await cell.evaluate("cell => cell.isConnected"), "made anew: a click at this moment is lost"
+    assert await page.locator(".scroll").evaluate("grid => grid.scrollLeft") == 120
+    assert await page.evaluate(f"{MAIN}.scrollTop") == 300
 
 
 async def test_a_funnel_is_built_and_its_link_restores_it(told: Dashboard, reports: Reports, page: Page) -> None:
@@ -408,13 +419,18 @@ async def test_hostile_text_is_shown_as_text(told: Dashboard, page: Page) -> Non
     await screenshot(page, "visitor_hostile")
 
 
-async def test_every_page_fits_a_phone(told: Dashboard, page: Page) -> None:
-    await page.set_viewport_size({"width": 420, "height": 900})
+async def test_every_page_fits_and_nothing_on_it_jumps(told: Dashboard, page: Page) -> None:
     evil = {"step": [f"page_view~eq~{HOSTILE[1]}", HOSTILE[0]], "id": f"evil-4 {HOSTILE[4]}", "by": "day"}
-    for path in ("/history", "/retention", "/funnel", "/visitor", "/", "/operations", "/site-settings"):
-        await open_page(page, told, path, **evil)
-        for scroller in ("document.scrollingElement", "document.querySelector('[data-testid=stMain]')"):
-            assert await page.evaluate(f"{scroller}.scrollWidth <= {scroller}.clientWidth"), (path, scroller)
+    await watch_shifts(page)
+    jumped = {}
+    for width in (420, 1600):
+        await page.set_viewport_size({"width": width, "height": 900})
+        for path in ("/history", "/retention", "/funnel", "/visitor", "/", "/operations", "/site-settings"):
+            await open_page(page, told, path, **evil, filter=f"country:{HOSTILE[0]}")
+            jumped[f"{path} on {width} pixels"] = await jumps(page)
+            for scroller in ("document.scrollingElement", MAIN):
+                assert await page.evaluate(f"{scroller}.scrollWidth <= {scroller}.clientWidth"), (path, scroller)
+    assert {where: shifts for where, shifts in jumped.items() if shifts} == {}
 
 
 async def test_an_empty_site_says_what_to_do(dashboard: Dashboard, page: Page) -> None:

@@ -16,6 +16,12 @@ const put = (parent, ...children) => {
   parent.append(...children.filter((child) => child != null))
   return parent
 }
+// As many children as `count`: those that are there stay, `create` makes the others.
+const fit = (parent, count, create) => {
+  while (parent.children.length > count) parent.lastChild.remove()
+  while (parent.children.length < count) parent.append(create(parent.children.length))
+  return [...parent.children]
+}
 const bone = (width, height, style = '') => {
   const element = make('div', 'bone')
   element.style.cssText = `width:${width};height:${height};${style}`
@@ -76,9 +82,13 @@ function tips(root) {
   return () => removeEventListener('scroll', hide, { capture: true })
 }
 const explain = (element, text) => {
-  if (!text) return element
-  element.dataset.tip = text
-  element.setAttribute('aria-description', text)
+  if (text) {
+    element.dataset.tip = text
+    element.setAttribute('aria-description', text)
+  } else {
+    delete element.dataset.tip
+    element.removeAttribute('aria-description')
+  }
   return element
 }
 // A text that may not fit: its bubble shows the whole of it.

@@ -12,5 +12,5 @@ export default element((root, data, send) => {
   const clear = make('button', 'clear', 'Clear all')
   clear.type = 'button'
   clear.onclick = () => send('remove', '')
-  root.querySelector('.chips').replaceChildren(...chips, ...(chips.length > 1 ? [clear] : []))
+  root.querySelector('.chips').replaceChildren(...(chips.length ? [] : [make('span', 'soft', data.hint)]), ...chips, ...(chips.length > 1 ? [clear] : []))
 })

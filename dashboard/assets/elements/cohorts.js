@@ -2,40 +2,48 @@
 
 const DEEPEST = 0.92 // the full colour would leave no room for the hover
 
-function cell(item, clicks, send) {
-  const box = make('td', 'cell')
-  if (!item) return box
-  const depth = 4 + item.share * DEEPEST * 96
+// Everything is patched in place: a cell that is replaced under the pointer, with every commit, would lose its click.
+function cell(box, item, data, send) {
+  box.className = 'cell'
+  const depth = 4 + (item?.share ?? 0) * DEEPEST * 96
   box.style.setProperty('--depth', `${Math.round(depth)}%`)
-  box.toggleAttribute('data-deep', depth > 78 && !item.whole)
-  box.toggleAttribute('data-open', !!item.open)
-  box.toggleAttribute('data-whole', !!item.whole)
-  box.toggleAttribute('data-picked', !!item.picked)
-  const button = explain(make('button', '', item.text), item.says)
+  box.toggleAttribute('data-open', !!item?.open)
+  box.toggleAttribute('data-whole', !!item?.whole)
+  box.toggleAttribute('data-picked', !!item?.picked)
+  if (!item) return box.replaceChildren()
+  const button = box.firstElementChild ?? box.appendChild(make('button'))
+  explain(write(button, item.text), item.says)
   button.type = 'button'
   button.dataset.middle = 'yes'
   button.dataset.cell = item.key
-  button.tabIndex = -1
-  if (clicks) button.onclick = () => send('cell', item.key)
-  else button.style.cursor = 'default'
-  return put(box, button)
+  button.onclick = data.clicks ? () => send('cell', item.key) : null
+  button.style.cursor = data.clicks ? '' : 'default'
 }
 
-function line(row, data, send) {
-  const cells = data.heads.map((_, index) => cell(row.cells[index], data.clicks, send))
-  return put(make('tr'), make('th', 'stuck', row.label), make('td', 'size', row.size), ...cells)
+function line(shown, row, data, send) {
+  const [label, size, ...cells] = fit(shown, 2 + data.heads.length, (at) => make(at ? 'td' : 'th'))
+  write(label, row.label).className = 'stuck'
+  write(size, row.size).className = 'size'
+  cells.forEach((box, index) => cell(box, row.cells[index], data, send))
 }
 
-function mean(data) {
-  const cells = data.mean.map((item) => explain(make('td', 'cell', item?.text ?? ''), item?.says))
-  return put(make('tr', 'mean'), term(make('th', 'stuck', 'Weighted mean'), data.mean_says), make('td', 'size', data.size), ...cells)
+function mean(shown, data) {
+  shown.className = 'mean'
+  const [label, size, ...cells] = fit(shown, 2 + data.heads.length, (at) => make(at ? 'td' : 'th'))
+  term(write(label, 'Weighted mean'), data.mean_says).classList.add('stuck')
+  write(size, data.size).className = 'size'
+  cells.forEach((box, index) => {
+    box.className = 'cell'
+    explain(write(box, data.mean[index]?.text), data.mean[index]?.says ?? '')
+  })
 }
 
 // Arrow keys walk through the cells; one of them is in the tab order.
 function keys(table) {
   const buttons = () => [...table.querySelectorAll('.cell button')]
-  const first = buttons()[0]
-  if (first) first.tabIndex = 0
+  const all = buttons()
+  const reached = all.find((button) => button === table.getRootNode().activeElement) ?? all[0]
+  for (const button of all) button.tabIndex = button === reached ? 0 : -1
   table.onkeydown = (event) => {
     const from = event.target.closest('.cell')
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key]
@@ -52,8 +60,7 @@ function keys(table) {
 
 // As many lines as there will be: the head, the mean, a line for each cohort.
 function bones(root, cohorts) {
-  root.grid = null
-  root.querySelector('thead').replaceChildren(put(make('tr'), make('th', 'stuck')))
+  root.bare = true
   const rows = Array.from({ length: cohorts + 1 }, (_, row) => put(make('tr'), put(make('td', 'stuck'), bone('96px', '14px')), put(make('td', 'size'), bone('36px', '14px')), ...Array.from({ length: Math.min(cohorts, cohorts + 1 - row) }, () => put(make('td', 'cell'), bone('100%', '32px', 'min-width:52px')))))
   root.querySelector('tbody').replaceChildren(...rows)
 }
@@ -62,8 +69,7 @@ function bones(root, cohorts) {
 const held = (root) => root.getRootNode().activeElement?.dataset.cell
 
 export default element((root, data, send) => {
-  root.querySelector('.legend').hidden = !!(data.loading || data.empty)
-  if (data.loading) return bones(root, data.cohorts)
+  root.querySelector('.legend').style.visibility = data.loading || data.empty ? 'hidden' : ''
   const { fresh, ...grid } = data
   write(root.querySelector('.fresh'), fresh)
   // How far the numbers reach changes with every look; the cells stay as they are while they say the same.
@@ -73,25 +79,35 @@ export default element((root, data, send) => {
   const cell = held(root)
   showGrid(root, data, send)
   const back = cell && root.querySelector(`[data-cell="${cell}"]`)
-  if (back) back.focus({ preventScroll: true })
+  if (back && back !== root.getRootNode().activeElement) back.focus({ preventScroll: true })
 })
 
 function showGrid(root, data, send) {
+  root.querySelector('.empty')?.remove()
+  head(root, data)
+  if (data.loading) return bones(root, data.cohorts)
+  write(root.querySelector('.before'), data.before)
+  const body = root.querySelector('tbody')
+  if (root.bare || data.empty) body.replaceChildren()
+  root.bare = false
+  if (data.empty) {
+    root.querySelector('thead').replaceChildren()
+    return root.append(emptyState(data.empty))
+  }
+  const [first, ...rows] = fit(body, 1 + data.rows.length, () => make('tr'))
+  mean(first, data)
+  rows.forEach((row, index) => line(row, data.rows[index], data, send))
+  keys(root.querySelector('table'))
+}
+
+// What the question alone says: it stands before the answer comes.
+function head(root, data) {
   term(write(root.querySelector('h2'), data.title), data.title_says)
   write(root.querySelector('.says'), data.says)
   explain(root.querySelector('.fresh'), data.fresh_says)
-  write(root.querySelector('.before'), data.before)
   write(root.querySelector('.few'), '0 %')
   write(root.querySelector('.many'), data.deepest)
-  const [head, body] = [root.querySelector('thead'), root.querySelector('tbody')]
-  root.querySelector('.empty')?.remove()
-  if (data.empty) {
-    head.replaceChildren()
-    body.replaceChildren()
-    return root.append(emptyState(data.empty))
-  }
-  root.querySelector('table').style.setProperty('--columns', data.heads.length)
-  head.replaceChildren(put(make('tr'), make('th', 'stuck', data.cohort), term(make('th', 'size', 'Visitors'), data.size_says), ...data.heads.map((name) => make('th', '', name))))
-  body.replaceChildren(mean(data), ...data.rows.map((row) => line(row, data, send)))
-  keys(root.querySelector('table'))
+  const heads = data.heads ?? []
+  root.querySelector('table').style.setProperty('--columns', heads.length)
+  root.querySelector('thead').replaceChildren(put(make('tr'), make('th', 'stuck', data.cohort), term(make('th', 'size', 'Visitors'), data.size_says), ...heads.map((name) => make('th', '', name))))
 }

@@ -3,10 +3,9 @@
 export default element((root, data) => {
   const row = root.querySelector('.figures')
   const figures = data.figures ?? []
-  while (row.children.length > figures.length) row.lastChild.remove()
-  while (row.children.length < figures.length) row.append(put(make('div'), make('h2'), make('b'), make('p')))
+  const boxes = fit(row, figures.length, () => put(make('div'), make('h2'), make('b'), make('p')))
   figures.forEach((figure, index) => {
-    const [name, value, says] = row.children[index].children
+    const [name, value, says] = boxes[index].children
     term(write(name, figure.name), figure.tip)
     write(value, figure.value).className = figure.tone ?? ''
     write(says, figure.says)

@@ -221,9 +221,9 @@ function bones(root) {
 }
 
 export default element((root, data, send) => {
+  notes(root, data.notes ?? [], data.can_edit, send)
   if (data.loading) return bones(root)
   tiles(root, data.tiles, send)
   root.chart ??= new Chart(root, send)
   root.chart.show(data.chart)
-  notes(root, data.notes, data.can_edit, send)
 })

@@ -5,8 +5,8 @@ function step(item) {
   const many = put(make('div', 'many value'), make('b', '', item.visitors), make('span', '', item.share))
   many.title = item.exact
   many.dataset.step = item.number
-  const bar = make('i')
-  bar.style.width = `${item.part * 100}%`
+  const bar = item.part == null ? bone('100%', '100%') : make('i')
+  if (item.part != null) bar.style.width = `${item.part * 100}%`
   return put(make('div', 'step'), make('div', 'nr value', item.number), what, many, put(make('div', 'track'), bar))
 }
 
@@ -16,10 +16,10 @@ function way(item) {
 
 export default element((root, data) => {
   const list = root.querySelector('ol')
-  if (data.loading) return list.replaceChildren(...Array.from({ length: 3 }, (_, index) => put(make('li'), bone('180px', '18px', 'margin:8px 0'), bone(`${100 - index * 30}%`, '30px', 'margin-bottom:34px'))))
   root.querySelector('header').hidden = !!data.empty
-  term(write(root.querySelector('.figure'), data.figure), data.figure_says)
+  if (data.loading) root.querySelector('.figure').replaceChildren(bone('130px', '40px', 'margin:4px 0'))
+  else term(write(root.querySelector('.figure'), data.figure), data.figure_says)
   write(root.querySelector('.says'), data.says)
   if (data.empty) return list.replaceChildren(put(make('li'), emptyState(data.empty)))
-  list.replaceChildren(...data.steps.map((item) => put(make('li'), item.way ? way(item.way) : null, step(item))))
+  list.replaceChildren(...(data.steps ?? []).map((item) => put(make('li'), item.way ? way(item.way) : null, step(item))))
 })

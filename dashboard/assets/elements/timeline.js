@@ -1,5 +1,6 @@
 // One visitor: facts, then a card for every session, newest first; in it the events as they happened.
 
+const FACTS = 8 // as many as there may be: the same room is kept for fewer
 const SHOWN = 12 // events of a session before "show all"
 
 function facts(root, items) {
@@ -9,6 +10,7 @@ function facts(root, items) {
       if (fact.key) value.dataset.fact = fact.key
       return put(make('div'), term(make('dt', '', fact.name), fact.definition), value)
     }),
+    ...Array.from({ length: items.length ? FACTS - items.length : 0 }, () => make('div')),
   )
 }
 
@@ -48,7 +50,7 @@ function session(item) {
 export default element((root, data) => {
   const list = root.querySelector('.sessions')
   if (data.loading) {
-    root.querySelector('dl').replaceChildren(...Array.from({ length: 6 }, () => put(make('div'), bone('70px', '12px', 'margin-bottom:8px'), bone('96px', '20px'))))
+    root.querySelector('dl').replaceChildren(...Array.from({ length: FACTS }, () => put(make('div'), bone('70px', '12px', 'margin:4px 0 10px'), bone('96px', '20px'))))
     return list.replaceChildren(...Array.from({ length: 2 }, () => put(make('li', 'card'), bone('calc(100% - 40px)', '150px', 'margin:20px'))))
   }
   root.querySelector('.facts').hidden = !data.facts.length
