@@ -194,7 +194,7 @@ async def measure(directory: Path, events: int) -> Result:
 
 
 def _a_visitor(warehouse: Path) -> str:
-    """One of the earliest whom the reports find: made visitors stand in any bucket, so that few events have few of them."""
+    """One of the earliest whom the reports find: made visitors stand in any bucket, so few events have few of them."""
     for file in sorted(warehouse.glob("live/site=*/date=*/**/*.parquet")):
         for row in pq.ParquetFile(file).read(["visitor_id", "bucket"]).to_pylist():
             visitor = row["visitor_id"].hex() if isinstance(row["visitor_id"], bytes) else str(row["visitor_id"])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 MAX_SHIFT = 0.02
 """People notice 0.1."""
@@ -20,11 +20,6 @@ new PerformanceObserver((list) => {
 }).observe({ type: 'layout-shift', buffered: true })
 """
 
-SETTLED_JS = """
-!document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')
-  && [...document.querySelectorAll('.stMain *')].every((host) => !host.shadowRoot?.querySelector('.root[data-loading]'))
-"""
-
 
 async def watch_shifts(page: Page) -> None:
     """Every page that is opened from now on notes its shifts."""
@@ -33,6 +28,6 @@ async def watch_shifts(page: Page) -> None:
 
 async def jumps(page: Page) -> list[dict[str, Any]]:
     """The shifts since the page was opened, once it has all that it asks for; none when they are small."""
-    await page.wait_for_function(SETTLED_JS)
+    await expect(page.locator(".stMain .root[data-loading]")).to_have_count(0, timeout=20_000)
     shifts: list[dict[str, Any]] = await page.evaluate("window.shifts")
     return shifts if sum(shift["value"] for shift in shifts) > MAX_SHIFT else []
