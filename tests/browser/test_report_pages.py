@@ -426,6 +426,7 @@ async def test_every_page_fits_and_nothing_on_it_jumps(told: Dashboard, page: Pa
     for width in (420, 1600):
         await page.set_viewport_size({"width": width, "height": 900})
         for path in ("/history", "/retention", "/funnel", "/visitor", "/", "/operations", "/site-settings"):
+            await told.commit()  # a consumer that looked just now: the live page is live, not stale
             await open_page(page, told, path, **evil, filter=f"country:{HOSTILE[0]}")
             jumped[f"{path} on {width} pixels"] = await jumps(page)
             for scroller in ("document.scrollingElement", MAIN):
