@@ -24,18 +24,20 @@ async def rollup(job: Job) -> dict[str, Any]:
         count=count_on_the_cluster,
     )  # fmt: skip
     sites = [site for site in await SiteStore(job.system).list() if job.arguments.site in (None, site.name)]
-    days = {site.name: await _days(job, rollups, site) for site in sites}
-    job.progress.begin("rollups written", None)
     kept = await oldest_dates(job.system, now_ms())
+    oldest = {site.name: first_whole_day(kept.get(site.name)) for site in sites}
+    days = {site.name: await _days(job, rollups, site, oldest[site.name]) for site in sites}
+    job.progress.begin("rollups written", None)
     written = 0
     for site in sites:
-        oldest = first_whole_day(kept.get(site.name))
-        written += await rollups.run(site, days[site.name], oldest=oldest, done=lambda _: job.progress.advance(1))
+        written += await rollups.run(
+            site, days[site.name], oldest=oldest[site.name], done=lambda _: job.progress.advance(1)
+        )
     return {"rollups": written, "days": sum(len(found) for found in days.values())}
 
 
-async def _days(job: Job, rollups: Rollups, site: Site) -> list[date]:
-    return await rollups.days_to_count(site, job.arguments.from_date, job.arguments.to_date)
+async def _days(job: Job, rollups: Rollups, site: Site, oldest: date | None) -> list[date]:
+    return await rollups.days_to_count(site, job.arguments.from_date, job.arguments.to_date, oldest=oldest)
 
 
 def first_whole_day(oldest: str | None) -> date | None:

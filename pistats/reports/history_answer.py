@@ -16,13 +16,14 @@ from pistats.reports.history import (
     Value,
 )
 from pistats.reports.history_comparison import compared_days, compared_until
+from pistats.reports.history_count import Wanted, count_pieces
 from pistats.reports.history_pieces import PERIODS, Pieces, may_use_rollups, pieces_of_rows, pieces_of_total
 from pistats.sites import Site
 from pistats.warehouse.condition import compile_condition
 from pistats.warehouse.engine import Connection, FoundEvents, QueryEngine, Source
-from pistats.warehouse.measures import SUMS, Grouping, Measure, Rows, bucket_parts, create_sums, measure, present
+from pistats.warehouse.measures import Grouping, Measure, Rows, present
 from pistats.warehouse.periods import Granularity, SiteDays
-from pistats.warehouse.rollup_files import Rollup, RollupStore, open_parquet
+from pistats.warehouse.rollup_files import Rollup, RollupStore
 from pistats.warehouse.sessions import MARGIN_MS
 from pistats.warehouse.storage import Storage
 
@@ -100,7 +101,7 @@ class HistoryAnswer:
         if self._rollups is not None and self._storage is not None and may_use_rollups(query):
             rows, total = await self._pieces(self._rollups, site, query, days, so_far, events)
         there: FoundEvents | NoEvents = events
-        if ranges := (*rows.ranges, *total.ranges):
+        if ranges := (*rows.all_ranges(), *total.all_ranges()):
             first, last = min(one.from_ms for one in ranges), max(one.to_ms for one in ranges)
             if (first, last) != (days.from_ms, days.to_ms):
                 there = await self._source.events(site.name, first - margin, last + margin)
@@ -108,7 +109,9 @@ class HistoryAnswer:
             there = NoEvents()
 
         def work(connection: Connection) -> tuple[Rows, Rows]:
-            self._count(connection, asked, rows, total)
+            of_rows, of_total = asked.groupings
+            wanted = (Wanted(ROWS, of_rows, rows), Wanted(TOTAL, of_total, total))
+            count_pieces(connection, self._storage, asked, wanted)
             return (
                 present(connection, ROWS, query.by, query.metrics, query.limit + 1),
                 present(connection, TOTAL, (), query.metrics, 1),
@@ -134,50 +137,7 @@ class HistoryAnswer:
             granularity: await store.find(site.name, granularity, days.from_date, days.to_date)
             for granularity in PERIODS
         }
-        return pieces_of_rows(query, days, state, periods), pieces_of_total(query, so_far, state, periods)
-
-    def _count(self, connection: Connection, asked: Measure, rows: Pieces, total: Pieces) -> None:
-        create_sums(connection, asked.groupings, (ROWS, TOTAL))
-        of_rows, of_total = asked.groupings
-        if rows.ranges == total.ranges:
-            _measure_ranges(connection, asked, rows.ranges, asked.groupings, (ROWS, TOTAL))
-        else:
-            _measure_ranges(connection, asked, rows.ranges, (of_rows,), (ROWS,))
-            _measure_ranges(connection, asked, total.ranges, (of_total,), (TOTAL,))
-        for pieces, grouping, table in ((rows, of_rows, ROWS), (total, of_total, TOTAL)):
-            if pieces.rollups:
-                self._add_rollups(connection, pieces, grouping, table)
-            if pieces.distinct and len(pieces.rollups) + len(pieces.ranges) > 1:
-                self._count_visitors(connection, pieces, table)
-
-    def _add_rollups(self, connection: Connection, pieces: Pieces, grouping: Grouping, table: str) -> None:
-        assert self._storage is not None
-        open_parquet(connection, self._storage, [one.sums_path for one in pieces.rollups], "rollup_sums")
-        dimension = next((name for name in grouping.by if name != "time"), "")
-        keys = [f"{'time' if name == 'time' else 'value'} AS k{at}" for at, name in enumerate(grouping.by)]
-        connection.execute(
-            f"INSERT INTO {table} BY NAME SELECT {', '.join([*keys, *SUMS])} FROM rollup_sums"
-            " WHERE granularity = $granularity AND dimension = $dimension",
-            {"granularity": pieces.granularity, "dimension": dimension},
-        )
-
-    def _count_visitors(self, connection: Connection, pieces: Pieces, table: str) -> None:
-        """Every visitor of all the pieces once, in place of the sums of their numbers."""
-        assert self._storage is not None
-        sources = []
-        if paths := [one.visitors_path for one in pieces.rollups if one.visitors_path is not None]:
-            open_parquet(connection, self._storage, paths, "rollup_visitors")
-            sources.append("SELECT visitor_id FROM rollup_visitors")
-        sources += [
-            "SELECT visitor_id FROM events WHERE NOT is_bot"
-            f" AND event_time >= {days.from_ms} AND event_time < {days.to_ms}"
-            for days in pieces.ranges
-        ]
-        connection.execute(f"UPDATE {table} SET visitors = 0")
-        connection.execute(
-            f"INSERT INTO {table} BY NAME SELECT count(*) AS visitors"
-            f" FROM (SELECT DISTINCT visitor_id FROM ({' UNION ALL '.join(sources)}))"
-        )
+        return pieces_of_rows(query, days, state, periods), pieces_of_total(so_far, state, periods)
 
     def _filled(self, rows: Rows, query: HistoryQuery, days: SiteDays) -> Rows:
         """A row for every period of the range that has begun."""
@@ -198,23 +158,8 @@ def _measure(query: HistoryQuery, days: SiteDays) -> Measure:
         None if query.filter is None else compile_condition(query.filter),
         of_events=bool(set(query.metrics) & set(EVENT_METRICS)),
         of_sessions=bool(set(query.metrics) & set(SESSION_METRICS)),
+        of_visitors="visitors" in query.metrics,
     )
-
-
-def _measure_ranges(
-    connection: Connection,
-    asked: Measure,
-    ranges: Sequence[SiteDays],
-    groupings: tuple[Grouping, ...],
-    tables: Sequence[str],
-) -> None:
-    for days in ranges:
-        first, last = days.from_ms - MARGIN_MS, days.to_ms
-        if days.end_ms is None:  # else sessions are as they were at that moment
-            last += MARGIN_MS
-        source = f"(SELECT * FROM events WHERE event_time >= {first} AND event_time < {last})"
-        part = replace(asked, days=days, groupings=groupings, source=source)
-        measure(connection, part, bucket_parts(connection, source=source), tables)
 
 
 def _labelled(row: Sequence[Any], query: HistoryQuery, days: SiteDays) -> tuple[Value, ...]:

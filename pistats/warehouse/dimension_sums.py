@@ -58,14 +58,27 @@ class DimensionSums:
         return pa.Table.from_arrays(columns, schema=SUMS_SCHEMA)
 
 
-def add_up_dimensions(counted: Iterable[Sequence[DimensionSums]]) -> pa.Table:
-    """All of them as one table: by granularity, dimension, time and value. Of several rows with the same, one."""
+Added = dict[tuple[str, str], DimensionSums]
+"""The sums of a granularity and a dimension, in this order."""
+
+
+def add_up_dimensions(counted: Iterable[Sequence[DimensionSums]]) -> Added:
+    """Of several sums of the same, one."""
     found: dict[tuple[str, str], list[DimensionSums]] = defaultdict(list)
     for part in counted:
         for one in part:
             found[one.granularity, one.dimension].append(one)
-    tables = [_add_up(found[key]).to_table() for key in sorted(found)]
-    return pa.concat_tables(tables) if tables else SUMS_SCHEMA.empty_table()
+    return {key: _add_up(found[key]) for key in sorted(found)}
+
+
+def sums_table(added: Added) -> pa.Table:
+    """As a file of sums has them: by granularity, dimension, time and value."""
+    return pa.concat_tables([one.to_table() for one in added.values()] or [SUMS_SCHEMA.empty_table()])
+
+
+def rows_of(added: DimensionSums, part: DimensionSums, codes: Any) -> Any:
+    """For codes of a part the rows that they have in what was added up, of one time only: counted from 0."""
+    return np.searchsorted(added.codes, _codes_in(added.values, part)[codes]).astype(np.int32)
 
 
 def places(parts: Sequence[Any], space: int) -> tuple[Any, list[Any]]:
@@ -105,7 +118,7 @@ def _add_up(parts: Sequence[DimensionSums]) -> DimensionSums:
     values = values.take(pc.sort_indices(values))
     width = len(values) + 1
     times = np.array(sorted({time for one in parts for time in np.unique(one.times).tolist()}))
-    keys = [np.searchsorted(times, one.times) * width + _codes_in(values, one) for one in parts]
+    keys = [np.searchsorted(times, one.times) * width + _codes_in(values, one)[one.codes] for one in parts]
     found, rows = places(keys, len(times) * width)
     numbers, codes = np.divmod(found, width)
     sums = (_added([one.sums[at] for one in parts], rows, len(found)) for at in range(len(SUMS)))
@@ -121,7 +134,7 @@ def _added(parts: Sequence[Any], rows: Sequence[Any], size: int) -> Any:
 
 
 def _codes_in(values: pa.Array, one: DimensionSums) -> Any:
-    """The codes of these sums for another list of values."""
+    """For each code of these sums the one in another list of values."""
     places = np.zeros(len(one.values) + 1, np.int32)
     places[1:] = pc.index_in(one.values, values).to_numpy() + 1
-    return places[one.codes]
+    return places

@@ -1,4 +1,4 @@
-"""Counts every dimension of a period at once, over people's events: what a rollup keeps.
+"""Counts every dimension of a day at once, over people's events, and keeps who was seen with which values: a rollup.
 
 The same definitions as `measures`, which answers one question with one or two groupings. Here are two dozen: so every
 text becomes a number while it is read, sessions are found once, and the groups are those of whole numbers.
@@ -44,21 +44,56 @@ Columns = dict[str, Any]
 """Arrays of the same length by name."""
 
 
+@dataclass(frozen=True, slots=True)
+class DimensionCounts:
+    """What is counted of a range of days: the sums of each granularity by each dimension and in total; and everybody.
+
+    `visitors`: (bucket, visitor_id) of who has an event in the range, by bucket and id. `seen`: for each dimension
+    whose event had which value, each pair once, by visitor: the visitor's row, and a code as the sums have it.
+    """
+
+    sums: list[DimensionSums]
+    visitors: pa.Table
+    seen: dict[str, tuple[Any, Any]]
+
+
 def count_dimensions(
     connection: Connection, days: SiteDays, granularities: Sequence[Granularity], buckets: tuple[int, int]
-) -> list[DimensionSums]:
-    """The sums of the view `events`, of each granularity by each dimension and in total. Also leaves `sessions`."""
-    values = _code_texts(connection, buckets)
+) -> DimensionCounts:
+    """Of the view `events`, as far as it is in these buckets. Also leaves `sessions`."""
+    visitors = _people(connection, days, buckets)
+    values = _code_texts(connection, days, buckets)
     build_sessions(connection, PLAN, buckets)
     counting = _Counting.of(connection, days, granularities, values)
-    return [
-        counting.sums(granularity, dimension) for granularity in granularities for dimension in (TOTAL, *DIMENSIONS)
-    ]
+    order = np.argsort(visitors["bucket"].to_numpy(), kind="stable")
+    row_of = np.empty(len(order) + 1, np.int32)
+    row_of[order + 1] = np.arange(len(order))
+    return DimensionCounts(
+        [counting.sums(granularity, dimension) for granularity in granularities for dimension in (TOTAL, *DIMENSIONS)],
+        visitors.take(pa.array(order)),
+        {dimension: counting.seen(dimension, row_of) for dimension in DIMENSIONS},
+    )
 
 
-def _code_texts(connection: Connection, buckets: tuple[int, int]) -> dict[str, pa.Array]:
-    """Make `coded`: the events with an ENUM in place of each text; the values of each, sorted."""
-    mine = f"FROM events WHERE NOT is_bot AND {bucket_sql(buckets)}"
+def _people(connection: Connection, days: SiteDays, buckets: tuple[int, int]) -> pa.Table:
+    """Make `people`: who has an event in the range, by id, so that the row is the visitor's number in `marked`."""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE people AS SELECT min(bucket) AS bucket, visitor_id FROM events
+        WHERE NOT is_bot AND {bucket_sql(buckets)} AND {_within(days)} GROUP BY visitor_id ORDER BY visitor_id""")
+    return connection.sql("FROM people").to_arrow_table()
+
+
+def _within(days: SiteDays) -> str:
+    return f"event_time >= {days.from_ms} AND event_time < {days.to_ms}"
+
+
+def _code_texts(connection: Connection, days: SiteDays, buckets: tuple[int, int]) -> dict[str, pa.Array]:
+    """Make `coded`: the events of `people` with an ENUM in place of each text; the values of each, sorted.
+
+    Around the range only the visitors count who are there in it: most of the events before and after it are of others.
+    """
+    people = f"NOT is_bot AND {bucket_sql(buckets)}"
+    mine = f"FROM events WHERE {people}"
     values = {}
     for name in TEXTS:
         direct = f" UNION SELECT '{DIRECT}'" if name == "source" else ""
@@ -67,7 +102,11 @@ def _code_texts(connection: Connection, buckets: tuple[int, int]) -> dict[str, p
         listed = connection.sql(f"SELECT unnest(enum_range(NULL::{name}_value))::VARCHAR AS value").to_arrow_table()
         values[name] = listed["value"].combine_chunks()
     coded = ", ".join([*UNCODED, *(f"{name}::{name}_value AS {name}" for name in TEXTS)])
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW coded AS SELECT {coded} FROM events")  # noqa: S608
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW coded AS SELECT {coded} FROM events WHERE {people} AND {_within(days)}"
+        f" UNION ALL SELECT {coded} FROM events SEMI JOIN people USING (visitor_id)"
+        f" WHERE {people} AND NOT ({_within(days)})"
+    )
     return values
 
 
@@ -105,11 +144,23 @@ class _Counting:
         sessions, named = _rows(sessions, sessions["inside"]), _rows(named, named["inside"])
         return cls(periods, values, events, stretches, sessions, named)
 
+    def seen(self, dimension: str, row_of: Any) -> tuple[Any, Any]:
+        """Each visitor's row and value once; `row_of`: the row of a visitor's number."""
+        width = len(self.values[TEXT_OF.get(dimension, dimension)]) + 1
+        events = self._events_of(dimension)
+        pairs = row_of[events["visitor"]] * np.int64(width) + events[OWN_DIMENSIONS.get(dimension, dimension)]
+        pairs.sort()
+        rows, codes = np.divmod(pairs[differs(pairs)], width)
+        return rows.astype(np.int32), codes.astype(np.int32)
+
+    def _events_of(self, dimension: str) -> Columns:
+        return self.events if dimension in ("page", "event") else self.stretches
+
     def sums(self, granularity: Granularity, dimension: str) -> DimensionSums:
         """Of one granularity by one dimension."""
         values = self.values[TEXT_OF.get(dimension, dimension)] if dimension else pa.array([], pa.string())
         width = len(values) + 1
-        events = self.events if dimension in ("page", "event") else self.stretches
+        events = self._events_of(dimension)
         sessions = self.named if dimension == "event" else self.sessions
         of_event = OWN_DIMENSIONS.get(dimension, dimension)
         of_session = "entry_page" if dimension == "page" else dimension
@@ -155,7 +206,7 @@ def _read(
     times = (f"{days.period_sql(cast(Granularity, one), time)}::BIGINT AS {one}" for one in periods)
     coded = (f"coalesce(enum_code({name})::INTEGER + 1, 0) AS {name}" for name in codes)
     found: Columns = connection.execute(
-        f"SELECT {columns}, {', '.join([within, *times, *coded])} FROM {source}"  # noqa: S608
+        f"SELECT {columns}, {', '.join([within, *times, *coded])} FROM {source}"
     ).fetchnumpy()
     for one, starts in periods.items():
         found[one] = np.searchsorted(starts, found[one]).astype(np.int32)

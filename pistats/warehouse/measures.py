@@ -43,7 +43,11 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is counted, and of which events. `days` is the range; `source`, a relation, has its margins, too."""
+    """What is counted, and of which events. `days` is the range; `source`, a relation, has its margins, too.
+
+    `of_visitors`: their number is asked for, also over several ranges together; with `keep_visitors`, `measure` can
+    say who was seen.
+    """
 
     days: SiteDays
     groupings: tuple[Grouping, ...]
@@ -51,7 +55,9 @@ class Measure:
     condition: Condition | None = None
     of_events: bool = True
     of_sessions: bool = True
+    of_visitors: bool = True
     source: str = "events"
+    keep_visitors: bool = False
 
     @property
     def needs_sessions(self) -> bool:
@@ -60,11 +66,19 @@ class Measure:
         filtered = self.condition is not None and self.condition.needs_session
         return self.of_sessions or filtered or bool(asked & set(SESSION_DIMENSIONS))
 
+    def wants(self, sum_: str) -> bool:
+        """Whether one of `SUMS` is asked for."""
+        if sum_ == "visitors":
+            return self.of_visitors
+        return self.of_events if sum_ in ("views", "events") else self.of_sessions
+
     def plan(self) -> SessionPlan:
         """What has to be read of events and sessions."""
         asked = {name for grouping in self.groupings for name in grouping.by}
         columns = {OWN_DIMENSIONS[name] for name in asked & OWN_DIMENSIONS.keys()}
         attributes = {*(asked & {*SESSION_DIMENSIONS, *FIRST_KNOWN}), *(["entry_page"] if "page" in asked else [])}
+        if self.keep_visitors:
+            columns |= {"bucket", "visitor_id"}
         if self.condition is not None:
             columns |= self.condition.event_columns
             attributes |= set(SESSION_FIELDS) if self.condition.needs_session else set()
@@ -84,20 +98,28 @@ def bucket_parts(
 
 
 def measure(
-    connection: Connection, asked: Measure, parts: list[tuple[int, int]], tables: Sequence[str] | None = None
+    connection: Connection,
+    asked: Measure,
+    parts: list[tuple[int, int]],
+    tables: Sequence[str] | None = None,
+    seen: Sequence[str | None] | None = None,
 ) -> None:
     """Add the sums of the events in these parts to the tables, by default `sums_0`, `sums_1` …, one per grouping.
 
     A table has the columns `k0`, `k1` … as in `by`, then `SUMS`; a key may have several rows, whose sums add up. `time`
-    is a number as in `SiteDays.period_sql`.
+    is a number as in `SiteDays.period_sql`. `seen`: where a table is named, who was seen goes there instead of their
+    number: (bucket, visitor_id), and `value` if there is a dimension; it may be there twice.
     """
     tables = tables or [f"sums_{at}" for at in range(len(asked.groupings))]
+    seen = seen or [None] * len(tables)
     create_sums(connection, asked.groupings, tables)
     for buckets in parts:
         _prepare(connection, asked, buckets)
         if asked.of_events:
-            for table, grouping in zip(tables, asked.groupings, strict=True):
-                _add_events(connection, asked, grouping, table)
+            for table, grouping, people in zip(tables, asked.groupings, seen, strict=True):
+                if people is not None:
+                    _add_seen(connection, asked, grouping, people)
+                _add_events(connection, asked, grouping, table, count_visitors=people is None)
         if asked.of_sessions:
             for table, grouping in zip(tables, asked.groupings, strict=True):
                 _add_sessions(connection, asked, grouping, table)
@@ -161,16 +183,26 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     )
 
 
-def _add_events(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
+def _add_events(
+    connection: Connection, asked: Measure, grouping: Grouping, table: str, *, count_visitors: bool
+) -> None:
     keys = [f"k{at}" for at in range(len(grouping.by))]
     selected = [f"{_event_key(asked, grouping, name)} AS {key}" for key, name in zip(keys, grouping.by, strict=True)]
     group = f"GROUP BY {', '.join(keys)}" if keys else ""
     connection.execute(f"""
         INSERT INTO {table} BY NAME
-        SELECT {"".join(f"{key}, " for key in keys)} count(*) AS visitors, sum(seen_views) AS views, sum(seen) AS events
-        FROM (SELECT {"".join(f"{one}, " for one in selected)} visitor, count(*) AS seen,
-                     count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
+        SELECT {"".join(f"{key}, " for key in keys)} {"count(*)" if count_visitors else "0"} AS visitors,
+               sum(seen_views) AS views, sum(seen) AS events
+        FROM (SELECT {"".join(f"{one}, " for one in selected)} {"visitor, " if count_visitors else ""}
+                     count(*) AS seen, count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
               FROM picked WHERE {_within(asked, "event_time")} GROUP BY ALL) {group}""")
+
+
+def _add_seen(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
+    dimension = [f", {_event_key(asked, grouping, name)} AS value" for name in grouping.by if name != "time"]
+    columns = f"bucket, visitor_id{''.join(dimension)}"
+    people = f"SELECT DISTINCT {columns} FROM picked WHERE {_within(asked, 'event_time')}"
+    connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} AS {people} LIMIT 0; INSERT INTO {table} {people}")
 
 
 def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:

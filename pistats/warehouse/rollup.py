@@ -1,17 +1,19 @@
 """Counts days, weeks and months once, so that history need not count them again.
 
-A unit of the work is a period and a range of buckets; units share nothing, and what they give is added up. `Rollups`
-decides what to count; who counts the units (a loop, or Ray's tasks) is given to it.
+Days are counted from events. A unit of that work is a day and a range of buckets; units share nothing, and what they
+give is added up. `Rollups` decides what to count; who counts the units (a loop, or Ray's tasks) is given to it. Weeks
+and months are put together from the files of their days (`day_files`), without reading an event.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from xxhash import xxh3_128_hexdigest
@@ -20,12 +22,14 @@ from pistats.clock import Clock, now_ms
 from pistats.enrich.session import GAP_MS
 from pistats.sites import Site
 from pistats.warehouse.ages import check_age
-from pistats.warehouse.dimension_sums import DimensionSums, add_up_dimensions
-from pistats.warehouse.dimensions import count_dimensions
+from pistats.warehouse.day_files import sums_of_days
+from pistats.warehouse.dimension_sums import add_up_dimensions, rows_of, sums_table
+from pistats.warehouse.dimensions import DimensionCounts, count_dimensions
 from pistats.warehouse.engine import Connection, Events, Source
-from pistats.warehouse.measures import bucket_parts
+from pistats.warehouse.measures import DIMENSIONS, bucket_parts
 from pistats.warehouse.periods import Granularity, SiteDays, day_of_ms, days_of, next_period, period_start
 from pistats.warehouse.rollup_files import (
+    SEEN,
     VISITORS_SCHEMA,
     Rollup,
     RollupStore,
@@ -33,7 +37,7 @@ from pistats.warehouse.rollup_files import (
     period_holds,
     utc_dates,
 )
-from pistats.warehouse.sessions import MARGIN_MS, bucket_sql
+from pistats.warehouse.sessions import MARGIN_MS
 from pistats.warehouse.storage import ROLLUPS, Storage
 
 ROW_GROUP_ROWS = 16_384
@@ -48,26 +52,24 @@ UNIT_MEMORY = "1GB"
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One piece of work: the events of a period, the buckets to count, and what to count."""
+    """One piece of work: the events of a day and around it, and the buckets to count."""
 
     events: Events
     days: SiteDays
-    granularities: tuple[Granularity, ...]
     buckets: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a unit gives: sums, the visitors of its days, and the end of the last session that starts in them."""
+    """What a unit gives: what is counted of its day, and the end of the last session that starts in it."""
 
-    sums: list[DimensionSums]
-    visitors: pa.Table
+    counts: DimensionCounts
     last_end: int
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
-    """The same of all units of a period: the tables of its files."""
+class Day:
+    """The same of all units of a day: the tables of its files."""
 
     sums: pa.Table
     visitors: pa.Table
@@ -83,8 +85,8 @@ def count_unit(unit: Unit) -> Counted:
     config: dict[str, Any] = {"threads": 1, "memory_limit": UNIT_MEMORY}
     with duckdb.connect(config=config) as connection:
         unit.events.register(connection, "events")
-        sums = count_dimensions(connection, unit.days, unit.granularities, unit.buckets)
-        return Counted(sums, _visitors(connection, unit), _last_end(connection, unit.days))
+        counts = count_dimensions(connection, unit.days, ("hour", "day"), unit.buckets)
+        return Counted(counts, _last_end(connection, unit.days))
 
 
 def count_in_threads(units: Sequence[Unit]) -> list[Counted]:
@@ -93,20 +95,30 @@ def count_in_threads(units: Sequence[Unit]) -> list[Counted]:
         return list(pool.map(count_unit, units))
 
 
-def units_of(events: Events, days: SiteDays, granularities: tuple[Granularity, ...]) -> list[Unit]:
-    """The units of one period: as many as its events need to be counted in memory."""
+def units_of(events: Events, days: SiteDays) -> list[Unit]:
+    """The units of one day: as many as its events need to be counted in memory."""
     with duckdb.connect() as connection:
         events.register(connection, "events")
-        return [Unit(events, days, granularities, buckets) for buckets in bucket_parts(connection)]
+        return [Unit(events, days, buckets) for buckets in bucket_parts(connection)]
 
 
-def add_up(counted: Sequence[Counted]) -> Period:
-    """The results of all units of a period, in the order of the units."""
-    return Period(
-        add_up_dimensions(one.sums for one in counted),
-        pa.concat_tables([one.visitors for one in counted]),
-        max(one.last_end for one in counted),
-    )
+def add_up(day: date, counted: Sequence[Counted]) -> Day:
+    """The results of all units of a day, in the order of the units."""
+    parts = [one.counts for one in counted]
+    sums = add_up_dimensions(part.sums for part in parts)
+    people = pa.concat_tables([part.visitors for part in parts])
+    columns = [*people.select(["bucket", "visitor_id"]), pa.repeat(days_of(day), people.num_rows)]
+    for dimension in DIMENSIONS:
+        lists = []
+        for part in parts:
+            [mine] = (one for one in part.sums if (one.granularity, one.dimension) == ("day", dimension))
+            visitors, codes = part.seen[dimension]
+            ends = np.cumsum(np.bincount(visitors, minlength=part.visitors.num_rows), dtype=np.int32)
+            places = pa.array(rows_of(sums["day", dimension], mine, codes))
+            lists.append(pa.ListArray.from_arrays(pa.array(np.append(np.int32(0), ends)), places, SEEN))
+        columns.append(pa.chunked_array(lists, SEEN))
+    visitors = pa.Table.from_arrays(columns, VISITORS_SCHEMA.names).cast(VISITORS_SCHEMA)
+    return Day(sums_table(sums), visitors, max(one.last_end for one in counted))
 
 
 class Rollups:
@@ -130,10 +142,15 @@ class Rollups:
         self._clock = clock
         self._count = count
 
-    async def days_to_count(self, site: Site, from_date: date | None = None, to_date: date | None = None) -> list[date]:
-        """The closed days around dirty dates, in order. A day is closed when it is over in the site's zone."""
+    async def days_to_count(
+        self, site: Site, from_date: date | None = None, to_date: date | None = None, *, oldest: date | None = None
+    ) -> list[date]:
+        """The closed days around dirty dates and those with files of another format than they should have, in order.
+
+        A day is closed when it is over in the site's zone. `oldest`: as in `run`.
+        """
         today = day_of_ms(site.timezone, self._clock())
-        found: set[date] = set()
+        found = set(await self._store.outdated(site.name, oldest))
         for marked in await self._store.marks(site.name):
             day = date.fromisoformat(marked)
             found |= {day + timedelta(days=shift) for shift in range(-AROUND, AROUND + 1)}
@@ -154,12 +171,13 @@ class Rollups:
         """Count those of the days that no rollup counts, then their weeks and months; how many rollups were written.
 
         `oldest`: the first day whose raw events are all kept. Rollups of earlier ones hold as they are: they were made
-        of more than is there now.
+        of more than is there now. What each visitor's events had goes with these.
         """
         written = 0
         marks = await self._store.marks(site.name)
         for day in days:
             if oldest is not None and day < oldest:
+                await self._forget_seen(site, day)
                 await self._store.keep(site.name, day, marks)
                 continue
             if rollup := await self._count_day(site, day):
@@ -168,11 +186,22 @@ class Rollups:
         granularities: tuple[Granularity, ...] = ("week", "month")
         for granularity in granularities:
             for start in sorted({period_start(day, granularity) for day in days}):
-                if rollup := await self._count_period(site, granularity, start, oldest):
+                if rollup := await self._count_period(site, granularity, start):
                     done(rollup)
                     written += 1
         await self._clear(site, marks)
         return written
+
+    async def _forget_seen(self, site: Site, day: date) -> None:
+        """Leave of a day's visitors only that they were there."""
+        rollup = (await self._store.find(site.name, "day", day, day)).get(day)
+        if rollup is None or rollup.visitors_path is None or not rollup.has_seen:
+            return
+        with self._storage.open(rollup.visitors_path) as file:
+            visitors = pq.read_table(file, columns=VISITORS_SCHEMA.names[:3])
+        path = f"{self._folder}/site={site.name}/day={day}/{self._run_id}-{new_token()}-visitors.parquet"
+        await asyncio.to_thread(self._store_file, path, _parquet(visitors))
+        await self._store.put(replace(rollup, visitors_path=path, format=1))
 
     async def _count_day(self, site: Site, day: date) -> Rollup | None:
         range_ = SiteDays(site.timezone, day, day)
@@ -180,56 +209,58 @@ class Rollups:
         read_time = self._clock()
         events = await self._source.events(site.name, range_.from_ms - MARGIN_MS, range_.to_ms + MARGIN_MS)
         state = await self._store.days(site.name, site.timezone, day, day, events)
-        if day not in state.uncounted:
+        old = state.counted.get(day)
+        if day not in state.uncounted and (old is None or old.has_seen):
             return None
-        counted = await self._counted(events, range_, ("hour", "day"))
+        counted = await asyncio.to_thread(lambda: add_up(day, self._count(units_of(events, range_))))
         near = {
             one: marks[one] for one in utc_dates(range_.from_ms - MARGIN_MS, range_.to_ms + MARGIN_MS) if one in marks
         }
         closes_at = max(range_.to_ms - 1, counted.last_end + GAP_MS)
         return await self._write(
-            site, "day", day, counted, marks=near, days={}, read_time=read_time, closes_at=closes_at
+            site,
+            "day",
+            day,
+            (counted.sums, counted.visitors),
+            marks=near,
+            days={},
+            read_time=read_time,
+            closes_at=closes_at,
         )
 
-    async def _count_period(
-        self, site: Site, granularity: Granularity, start: date, oldest: date | None
-    ) -> Rollup | None:
+    async def _count_period(self, site: Site, granularity: Granularity, start: date) -> Rollup | None:
         """Of a period that is over and whose days are all counted. None: it is not, or its rollup still holds."""
         last = next_period(start, granularity) - timedelta(days=1)
         range_ = SiteDays(site.timezone, start, last)
-        if range_.to_ms > self._clock() or (oldest is not None and start < oldest):
+        if range_.to_ms > self._clock():
             return None
         read_time = self._clock()
         events = await self._source.events(site.name, range_.from_ms - MARGIN_MS, range_.to_ms + MARGIN_MS)
         state = await self._store.days(site.name, site.timezone, start, last, events)
         old = (await self._store.find(site.name, granularity, start, start)).get(start)
-        if state.uncounted or not state.counted or period_holds(old, state, last):
+        days = list(state.counted.values())
+        if state.uncounted or not days or period_holds(old, state, last) or not all(day.has_seen for day in days):
             return None
-        counted = await self._counted(events, range_, (granularity,))
-        digests = {day.isoformat(): one.digest for day, one in state.counted.items()}
+        sums = await asyncio.to_thread(sums_of_days, self._storage, days, granularity, days_of(start))
+        digests = {day.start.isoformat(): day.digest for day in days}
         return await self._write(
-            site, granularity, start, counted, marks={}, days=digests, read_time=read_time, closes_at=range_.to_ms
+            site, granularity, start, (sums,), marks={}, days=digests, read_time=read_time, closes_at=range_.to_ms
         )
-
-    async def _counted(self, events: Events, days: SiteDays, granularities: tuple[Granularity, ...]) -> Period:
-        def work() -> Period:
-            return add_up(self._count(units_of(events, days, granularities)))
-
-        return await asyncio.to_thread(work)
 
     async def _write(
         self,
         site: Site,
         granularity: Granularity,
         start: date,
-        counted: Period,
+        counted: tuple[pa.Table, ...],
         *,
         marks: dict[str, str],
         days: dict[str, str],
         read_time: int,
         closes_at: int,
     ) -> Rollup:
-        tables = [_parquet(counted.sums), *([_parquet(counted.visitors)] if granularity == "day" else [])]
+        """`counted`: the sums, and of a day its visitors."""
+        tables = [_parquet(table) for table in counted]
         digest = xxh3_128_hexdigest(b"".join(tables))
         base = f"{self._folder}/site={site.name}/{granularity}={start.isoformat()}/{self._run_id}-{new_token()}"
         sums = f"{base}-sums.parquet"
@@ -243,7 +274,7 @@ class Rollups:
             start=start,
             sums_path=sums,
             visitors_path=visitors,
-            rows=counted.sums.num_rows,
+            rows=counted[0].num_rows,
             bytes=sum(len(table) for table in tables),
             digest=digest,
             marks=marks,
@@ -273,19 +304,6 @@ class Rollups:
             state = await self._store.days(site.name, site.timezone, first, last, events)
             if not state.uncounted:
                 await self._store.clear(site.name, {marked: version})
-
-
-def _visitors(connection: Connection, unit: Unit) -> pa.Table:
-    """Each visitor of a single day, by bucket and id; a week's and month's are those of its days."""
-    if unit.granularities != ("hour", "day"):
-        return VISITORS_SCHEMA.empty_table()
-    within = f"event_time >= {unit.days.from_ms} AND event_time < {unit.days.to_ms}"
-    table = connection.sql(
-        f"SELECT DISTINCT bucket, visitor_id, {days_of(unit.days.from_date)} AS day FROM events"
-        f" WHERE NOT is_bot AND {within} AND {bucket_sql(unit.buckets)}"
-        " ORDER BY bucket, visitor_id"
-    ).to_arrow_table()
-    return table.cast(VISITORS_SCHEMA)
 
 
 def _last_end(connection: Connection, days: SiteDays) -> int:

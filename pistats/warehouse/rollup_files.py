@@ -4,8 +4,8 @@ A rollup is one period of a site: a day, a week or a month in the site's zone. `
 a file that no document names does not exist for readers. Rollups stay when the raw events they were made of are gone.
 
 A file of sums has the columns of `SUMS_SCHEMA` (`dimension_sums`), by dimension, then time and value; dimension "" is
-the totals. A day's file has its hours, too. A day also has a file of its visitors, each once: so visitors of any range
-are counted exactly.
+the totals. A day's file has its hours, too. A day also has a file of its visitors, each once, with what their events
+had: so visitors of any range, by any dimension, are counted exactly.
 """
 
 import re
@@ -23,13 +23,28 @@ import pyarrow.parquet as pq
 from pistats.enrich.session import GAP_MS
 from pistats.mongo.indexes import Database
 from pistats.warehouse.engine import Connection, FoundEvents
+from pistats.warehouse.measures import DIMENSIONS
 from pistats.warehouse.periods import DAY_MS, Granularity, day_start_ms
 from pistats.warehouse.storage import ROLLUPS, Storage
 
 _DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
 
-VISITORS_SCHEMA = pa.schema([("bucket", pa.uint8()), ("visitor_id", pa.string()), ("day", pa.int64())])
-"""`day` is since 1970-01-01, and the same in the whole file: files of many days are read as one."""
+SEEN = pa.list_(pa.field("element", pa.int32(), nullable=False))
+
+VISITORS_SCHEMA = pa.schema(
+    [
+        ("bucket", pa.uint8()),
+        ("visitor_id", pa.string()),
+        ("day", pa.int64()),
+        *((dimension, SEEN) for dimension in DIMENSIONS),
+    ]
+)
+"""`day` is since 1970-01-01, and the same in the whole file: files of many days are read as one. For each dimension the
+values of the visitor's events: rows of the same day's sums of `day` by this dimension, counted from 0."""
+
+FORMAT = 2
+"""Of the files. 1, which a document may leave out: visitors without what their events had; the rest is the same. Days
+whose raw events a site keeps no longer have that, too."""
 
 LISTING_MS = 60_000
 """How far the clocks of two machines may be apart when files are compared with rollups by time."""
@@ -40,7 +55,7 @@ class Rollup:
     """One counted period. `marks`: the versions of the dirty dates around it, as they were before its events were read.
 
     `closes_at`: no event later than that (Unix ms) can change it, as its last session is over by then. `digest` is the
-    same for the same numbers. `days`: of a week or month, the digests of its days.
+    same for the same numbers. `days`: of a week or month, the digests of its days. `format`: see `FORMAT`.
     """
 
     site: str
@@ -56,12 +71,19 @@ class Rollup:
     read_time: int
     closes_at: int
     run_id: str
+    format: int = FORMAT
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether its visitors can be counted by a dimension together with those of other days."""
+        return self.format >= FORMAT
 
     def document(self) -> dict[str, Any]:
         """As `rollups` stores it."""
         return {
             "_id": {"site": self.site, "granularity": self.granularity, "start": self.start.isoformat()},
             **{name: getattr(self, name) for name in _STORED},
+            "format": self.format,
             "marks": [list(mark) for mark in sorted(self.marks.items())],
             "days": [list(day) for day in sorted(self.days.items())],
         }
@@ -76,6 +98,7 @@ class Rollup:
             start=date.fromisoformat(key["start"]),
             marks=dict(document["marks"]),
             days=dict(document["days"]),
+            format=document.get("format", 1),
             **{name: document[name] for name in _STORED},
         )
 
@@ -122,6 +145,19 @@ class RollupStore:
         """Every file that is listed."""
         found = self._rollups.find({}, {"_id": 0, "sums_path": 1, "visitors_path": 1})
         return {path async for one in found for path in one.values() if path is not None}
+
+    async def outdated(self, site: str, oldest: date | None) -> list[date]:
+        """The days of the site whose files are not as they should be: `FORMAT` from the day `oldest` on, 1 before."""
+        first = "" if oldest is None else oldest.isoformat()
+        wanted = {
+            "_id.site": site,
+            "_id.granularity": "day",
+            "$or": [
+                {"_id.start": {"$gte": first}, "format": {"$ne": FORMAT}},
+                {"_id.start": {"$lt": first}, "format": FORMAT},
+            ],
+        }
+        return [date.fromisoformat(one["_id"]["start"]) async for one in self._rollups.find(wanted, {"_id": 1})]
 
     async def put(self, rollup: Rollup) -> None:
         """List a rollup in place of the one of the same period, whose files are deleted later. May be repeated."""

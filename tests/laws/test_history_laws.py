@@ -1,21 +1,26 @@
 """History reports agree with the definitions written as plain loops, for arbitrary events."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pistats.reports.history import BY, METRICS, HistoryQuery
 from pistats.reports.history_answer import HistoryAnswer
-from pistats.warehouse.dimension_sums import add_up_dimensions
-from pistats.warehouse.dimensions import count_dimensions
+from pistats.warehouse import day_files
 from pistats.warehouse.engine import QueryEngine
 from pistats.warehouse.measures import DIMENSIONS, Grouping, Measure, measure, present
 from pistats.warehouse.periods import SiteDays
+from pistats.warehouse.rollup import Unit, add_up, count_unit
+from pistats.warehouse.rollup_files import Rollup
+from pistats.warehouse.storage import Storage
 from tests.plain_history import Event, PlainSession, history
 from tests.table_events import TableEvents, TableSource, a_site, an_event, table_of
 
@@ -135,27 +140,29 @@ def test_parts_add_up_to_the_whole(there: list[Event], by: tuple[str, ...], zone
     assert answers[0] == answers[1]
 
 
-@settings(LAW, max_examples=10)
-@given(
-    there=events(),
-    dimension=st.sampled_from(("", *DIMENSIONS)),
-    granularity=st.sampled_from(("hour", "day")),
-    zone=st.sampled_from(ZONES),
-)
-def test_every_dimension_at_once(there: list[Event], dimension: str, granularity: Any, zone: str) -> None:
-    days = SiteDays(zone, date.fromisoformat(FROM), date.fromisoformat(TO))
-    with duckdb.connect() as connection:
-        TableEvents(table_of(there)).register(connection)
-        parts = [count_dimensions(connection, days, ("hour", "day"), buckets) for buckets in ((0, 31), (32, 63))]
-    rows = [
-        row
-        for row in add_up_dimensions(parts).to_pylist()
-        if (row["granularity"], row["dimension"]) == (granularity, dimension)
-    ]
+def files_of_days(there: list[Event], zone: str, storage: Storage) -> list[Rollup]:
+    """The files of each day of the range as a rollup writes them, the middle one counted in two parts."""
+    found = []
+    for number in range(3):
+        day = date.fromisoformat(FROM) + timedelta(days=number)
+        parts = ((0, 31), (32, 63)) if number == 1 else ((0, 63),)
+        events, days = TableEvents(table_of(there)), SiteDays(zone, day, day)
+        counted = add_up(day, [count_unit(Unit(events, days, buckets)) for buckets in parts])
+        for name, table in (("sums", counted.sums), ("visitors", counted.visitors)):
+            with storage.create(f"{number}-{name}") as file:
+                pq.write_table(table, file, row_group_size=7)
+        found.append(
+            Rollup(
+                site="", granularity="day", start=day, sums_path=f"{number}-sums", visitors_path=f"{number}-visitors",
+                rows=0, bytes=0, digest="", marks={}, days={}, read_time=0, closes_at=0, run_id="",
+            )
+        )  # fmt: skip
+    return found
 
-    by = ("time", dimension) if dimension else ("time",)
-    expected = history(there, zone, FROM, TO, by, granularity)
-    found = {(days.label(granularity, row["time"]), row["value"])[: len(by)]: row for row in rows}
+
+def assert_sums(rows: list[dict[str, Any]], expected: dict[tuple[Any, ...], dict[str, Any]], key_of: Any) -> None:
+    """Every sum of every row is that of the plain loop."""
+    found = {key_of(row): row for row in rows}
     assert found.keys() == expected.keys()
     assert len(rows) == len(found)
     for key, values in expected.items():
@@ -170,6 +177,41 @@ def test_every_dimension_at_once(there: list[Event], dimension: str, granularity
             ("engaged_time", "engaged_ms", 1_000),
         ):
             assert same(row[sum_] / unit, (values[name] or 0) * values["sessions"] * 1.0), (key, name)
+
+
+@settings(LAW, max_examples=10)
+@given(
+    there=events(),
+    granularity=st.sampled_from(("hour", "day")),
+    zone=st.sampled_from(ZONES),
+    dense=st.sampled_from((0, day_files.DENSE_PAIRS)),
+    part_rows=st.sampled_from((1, 2, day_files.PART_ROWS)),
+)
+def test_every_dimension_at_once_and_of_days_together(
+    tmp_path: Path, there: list[Event], granularity: Any, zone: str, dense: int, part_rows: int
+) -> None:
+    storage = Storage(str(tmp_path))
+    days = files_of_days(there, zone, storage)
+    one_day = pa.concat_tables([pq.read_table(tmp_path / day.sums_path) for day in days]).to_pylist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(day_files, "DENSE_PAIRS", dense)
+        patch.setattr(day_files, "PART_ROWS", part_rows)
+        together = day_files.sums_of_days(storage, days, "week", 7).to_pylist()
+
+    assert [row["granularity"] for row in together] == ["week"] * len(together)
+    site_days = SiteDays(zone, date.fromisoformat(FROM), date.fromisoformat(TO))
+    for dimension in ("", *DIMENSIONS):
+        by = (dimension,) if dimension else ()
+        expected = history(there, zone, FROM, TO, ("time", *by), granularity)
+        rows = [row for row in one_day if (row["granularity"], row["dimension"]) == (granularity, dimension)]
+        assert_sums(
+            rows, expected, lambda row, by=by: (site_days.label(granularity, row["time"]), row["value"])[: 1 + len(by)]
+        )
+
+        expected = history(there, zone, FROM, TO, by)
+        rows = [row for row in together if row["dimension"] == dimension]
+        if expected:
+            assert_sums(rows, expected, lambda row, by=by: (row["value"],)[: len(by)])
 
 
 FILTERS: dict[str, tuple[dict[str, Any], Any]] = {

@@ -5,10 +5,12 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from pistats.clock import now_ms
@@ -223,11 +225,13 @@ async def test_a_month_by_page_reads_no_event(
     query = HistoryQuery(
         from_date=date(2026, 10, 1), to_date=date(2026, 10, 31), by=("page",), granularity="month", metrics=METRICS
     )
-    expected = await quick.of(BERLIN, query)
+    free = replace(query, from_date=date(2026, 10, 20), to_date=date(2026, 10, 30))
+    by_week = replace(free, by=("time", "page"), granularity="week")
+    expected = [await quick.of(BERLIN, one) for one in (query, free, by_week)]
 
     Storage(root).delete_folder("live")
 
-    assert await quick.of(BERLIN, query) == expected
+    assert [await quick.of(BERLIN, one) for one in (query, free, by_week)] == expected
     daily = HistoryQuery(from_date=date(2026, 10, 20), to_date=date(2026, 10, 30), by=("time",), metrics=METRICS)
     assert (await quick.of(BERLIN, daily)).totals["visitors"] == 25
 
@@ -276,7 +280,12 @@ async def test_a_run_that_dies_leaves_garbage_that_is_swept(
 
 
 async def test_marks_go_when_their_days_are_counted_and_stay_when_they_were_made_again(
-    group: Database, rollups: Rollups, new_archive: Callable[..., Archive]
+    group: Database,
+    source: EventSource,
+    root: str,
+    engine: QueryEngine,
+    rollups: Rollups,
+    new_archive: Callable[..., Archive],
 ) -> None:
     store = RollupStore(group)
     await archived(group, new_archive, some_events(300, seed=4))
@@ -290,19 +299,33 @@ async def test_marks_go_when_their_days_are_counted_and_stay_when_they_were_made
     await store.clear(SITE, dict.fromkeys(kept, "another version"))
     assert await store.marks(SITE) == kept
 
+    # A day whose files are of the first format: its visitors by page come from events, until it is counted again.
+    day = FIRST + timedelta(days=3)
+    key = {"_id.granularity": "day", "_id.start": day.isoformat()}
+    await group["rollups"].update_one(key, {"$unset": {"format": 1}})
+    query = HistoryQuery(from_date=FIRST, to_date=FIRST + timedelta(days=8), metrics=METRICS, by=("page",))
+    plain = HistoryAnswer(source, engine, lambda: NOW)
+    quick = HistoryAnswer(source, engine, lambda: NOW, store, Storage(root))
+    assert await quick.of(BERLIN, query) == await plain.of(BERLIN, query)
+    days = await rollups.days_to_count(BERLIN)
+    assert day in days
+    await rollups.run(BERLIN, days)
+    assert (await store.find(SITE, "day", day, day))[day].has_seen
+    assert await quick.of(BERLIN, query) == await plain.of(BERLIN, query)
+
 
 async def test_parts_of_a_period_add_up(
     group: Database, source: EventSource, new_archive: Callable[..., Archive]
 ) -> None:
-    await archived(group, new_archive, some_events(400, seed=5))
-    days = SiteDays("Europe/Berlin", FIRST, FIRST + timedelta(days=9))
+    await archived(group, new_archive, some_events(400, seed=5, days=(0, 2)))
+    days = SiteDays("Europe/Berlin", FIRST, FIRST)
     events = await source.events(SITE, days.from_ms - DAY_MS, days.to_ms + DAY_MS)
-    [unit] = units_of(events, days, ("hour", "day"))
+    [unit] = units_of(events, days)
 
     # In a thread: the connection to MongoDB wants to be looked after meanwhile.
-    whole = add_up(await asyncio.to_thread(count_in_threads, [unit]))
+    whole = add_up(FIRST, await asyncio.to_thread(count_in_threads, [unit]))
     units = [replace(unit, buckets=(low, low + 7)) for low in range(0, 64, 8)]
-    parts = add_up(await asyncio.to_thread(count_in_threads, units))
+    parts = add_up(FIRST, await asyncio.to_thread(count_in_threads, units))
 
     assert parts.sums.equals(whole.sums)
     assert parts.visitors.equals(whole.visitors)
@@ -332,10 +355,17 @@ async def test_a_rollup_outlives_its_events(
     async with group.client.start_session() as session, await session.start_transaction():
         await Manifest(group).mark_dirty([(SITE, "2026-10-21")], session)
     oldest = FIRST + timedelta(days=10)
-    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN), oldest=oldest)
+    days = await rollups.days_to_count(BERLIN, oldest=oldest)
+    await rollups.run(BERLIN, days, oldest=oldest)
 
     assert before.totals["events"] > 50
     assert await quick.of(BERLIN, query) == before
+    left = await RollupStore(group).find(SITE, "day", FIRST, oldest + timedelta(days=1))
+    assert {one.start for one in left.values() if one.has_seen} == {oldest, oldest + timedelta(days=1)}
+    for one in left.values():
+        names = pq.read_schema(Path(root) / str(one.visitors_path)).names
+        assert ("page" in names) == one.has_seen, "what a visitor has seen goes with the events"
+    assert min(await rollups.days_to_count(BERLIN, oldest=oldest)) >= FIRST + timedelta(days=10)
 
 
 async def test_the_first_event_ever_is_known_when_it_is_gone(
