@@ -28,6 +28,6 @@ async def watch_shifts(page: Page) -> None:
 
 async def jumps(page: Page) -> list[dict[str, Any]]:
     """The shifts since the page was opened, once it has all that it asks for; none when they are small."""
-    await expect(page.locator(".stMain .root[data-loading]")).to_have_count(0, timeout=20_000)
+    await expect(page.locator(".stMain .root[data-loading]")).to_have_count(0)
     shifts: list[dict[str, Any]] = await page.evaluate("window.shifts")
     return shifts if sum(shift["value"] for shift in shifts) > MAX_SHIFT else []

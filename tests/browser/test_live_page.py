@@ -177,7 +177,7 @@ async def test_a_killed_mongod_heals_by_itself(page: Page, tmp_path: Path) -> No
 async def test_a_sign_in_that_was_ended_leads_to_the_login(dashboard: Dashboard, page: Page) -> None:
     await sign_in(page, dashboard)
     await dashboard.system.settings.update_one({"_id": "dashboard"}, {"$set": {"cookie_secret": "another"}})
-    await expect(page.locator("#password")).to_be_visible(timeout=20_000)
+    await expect(page.locator("#password")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [420, 1600])

@@ -64,7 +64,7 @@ async def test_a_share_link_shows_one_site_until_it_is_revoked(dashboard: Dashbo
     assert refused, "a guest's socket showed another site"
 
     await ShareLinks(dashboard.system).revoke(link.share_id)
-    await expect(page.locator("#password")).to_be_visible(timeout=20_000)
+    await expect(page.locator("#password")).to_be_visible()
     await page.goto(f"{dashboard.url}/share/{token}")
     await expect(page.get_by_role("alert")).to_contain_text("does not work any more")
 

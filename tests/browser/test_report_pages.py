@@ -314,13 +314,13 @@ async def test_retention_moves_with_the_commit(told: Dashboard, page: Page) -> N
     await expect(page.locator(".before")).to_contain_text("Nobody was first seen before")
     before = [{**key, "cohort": (monday - timedelta(weeks=n)).isoformat()} for n in range(1, 12)]
     await told.group.retention.insert_many([{"_id": one, "size": 9, "returned": [9]} for one in before])
-    await expect(page.locator("tbody tr:not(.mean)")).to_have_count(12, timeout=8_000)
+    await expect(page.locator("tbody tr:not(.mean)")).to_have_count(12)
 
     await page.locator(".scroll").evaluate("grid => (grid.scrollLeft = 120)")
     await page.evaluate(f"{MAIN}.scrollTop = 300")
     cell = await page.locator(f'[data-cell="{monday.isoformat()}.0"]').element_handle()
     await told.group.retention.update_one({"_id": key}, {"$set": {"size": 5, "returned": [5]}})
-    await expect(size).to_have_text("5", timeout=8_000)
+    await expect(size).to_have_text("5")
     assert cell is not None
     assert await cell.evaluate("cell => cell.isConnected"), "made anew: a click at this moment is lost"
     assert await page.locator(".scroll").evaluate("grid => grid.scrollLeft") == 120

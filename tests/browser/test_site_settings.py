@@ -38,7 +38,7 @@ async def test_a_new_site_shows_its_keys_once_and_waits_for_its_first_event(dash
     await screenshot(page, "site_settings_new")
 
     await dashboard.commit(event(site="blog.example"))
-    await expect(page.get_by_text("Received: the last event came")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_text("Received: the last event came")).to_be_visible()
     await page.get_by_role("button", name="I have copied it").click()
     await expect(page.get_by_text(write_key[0])).to_have_count(0)
     await page.reload()
