@@ -63,7 +63,8 @@ class PartitionClient:
 
     async def _answer(self, call: str, reference: Awaitable[T], timeout_s: float) -> T:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(reference.future()), timeout_s)  # type: ignore[attr-defined]
+            async with asyncio.timeout(timeout_s):  # `wait_for` loses a Ctrl-C that comes together with the answer
+                return await asyncio.wrap_future(reference.future())  # type: ignore[attr-defined]
         except RayTaskError as error:
             if isinstance(error.cause, PistatsError):
                 raise error.cause from None

@@ -99,7 +99,8 @@ class GroupMember:
                     log.warning("consumer %s: %s", self._name, error)
                     self._last_error = f"{type(error).__name__}: {error}"
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), BEAT_S)
+                    async with asyncio.timeout(BEAT_S):
+                        await self._stopping.wait()
             await self._leave()
         finally:
             for running in self._running.values():

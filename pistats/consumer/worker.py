@@ -347,7 +347,8 @@ class PartitionConsumer:
         self._range_events = max(1, self._range_events // 2)
         self._note(failures=self._status.failures + 1, last_error=f"{type(error).__name__}: {error}")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), self._consumers.pause_before_retry_s)
+            async with asyncio.timeout(self._consumers.pause_before_retry_s):
+                await self._stopping.wait()
 
     def _note(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)

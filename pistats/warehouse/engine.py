@@ -116,7 +116,8 @@ class QueryEngine:
         future = self._pool.submit(query.run, work)
         future.add_done_callback(lambda _: self._room.release())
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.shield(asyncio.wrap_future(future))
         except TimeoutError:
             self._stop(query, future)
             raise QueryTimeoutError(
