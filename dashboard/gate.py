@@ -35,10 +35,13 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "content-security-policy": "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'",
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-"""Of every answer that has none of its own; pages say more of what they may load (`shell.policy`)."""
+"""Of every answer that has none of its own; pages say more of what they may load (`shell.policy`).
+
+No `cross-origin-opener-policy`: with it Chromium opens a page in a new process, half a second later, and no page of
+ours opens a window that could look back.
+"""
 
 
 class Gate:
