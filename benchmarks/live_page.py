@@ -8,7 +8,6 @@ does while the page gets to draw at all.
 """
 
 import asyncio
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +21,7 @@ from playwright.async_api import CDPSession, Page, WebSocket
 
 from benchmarks.chromium import chromium
 from benchmarks.figures import Figures, Result
-from benchmarks.pages import listening, start_dashboard
+from benchmarks.pages import dashboard_process
 from benchmarks.part import arguments, run
 from benchmarks.processes import cpu_s
 from pistats.clock import now_ms
@@ -208,13 +207,8 @@ async def measure(directory: Path, seconds: float) -> Result:
         await ensure_group_indexes(group, 86_400)
         await SiteStore(system).add(SITE)
         password, port = await reset_password(system), free_ports(1)[0]
-        process = await start_dashboard(server.uri, port, directory)
-        try:
-            await listening(port)
+        async with dashboard_process(server.uri, port, directory):
             await look(f"http://127.0.0.1:{port}", password, group, seconds, figures)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
     finally:
         await client.close()
         await asyncio.to_thread(server.stop)

@@ -180,13 +180,8 @@ async def measure(directory: Path, events: int) -> Result:
             print(f"{events:,} events made and rolled up in {time.perf_counter() - began:.0f} s", flush=True)
         password = await reset_password(system)
         port = free_ports(1)[0]
-        process = await start_dashboard(server.uri, port, directory)
-        try:
-            await listening(port)
+        async with dashboard_process(server.uri, port, directory):
             await measure_pages(f"http://127.0.0.1:{port}", password, _a_visitor(warehouse), result)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
     finally:
         await client.close()
         await asyncio.to_thread(server.stop)
@@ -203,21 +198,27 @@ def _a_visitor(warehouse: Path) -> str:
     raise RuntimeError("no visitor stands in the bucket of its id: make more events")
 
 
-async def start_dashboard(uri: str, port: int, directory: Path) -> asyncio.subprocess.Process:
-    """A dashboard process on the databases of `bench`."""
+@asynccontextmanager
+async def dashboard_process(uri: str, port: int, directory: Path) -> AsyncIterator[None]:
+    """While it lasts, a dashboard process on the databases of `bench` listens on `port`."""
     own: dict[str, Any] = {
         "PISTATS_MONGODB__URI": uri,
         "PISTATS_MONGODB__DATABASE_PREFIX": "bench",
         "PISTATS_DASHBOARD__PORT": str(port),
         "PISTATS_DATA": str(directory),
     }
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "dashboard", env={**os.environ, **own}, cwd=directory
     )
+    try:
+        await _listening(port)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
 
 
-async def listening(port: int) -> None:
-    """Returns when something listens there."""
+async def _listening(port: int) -> None:
     async with asyncio.timeout(60):
         while True:
             try:

@@ -54,6 +54,12 @@ def loading_cohorts(query: RetentionQuery, cohorts: int, fresh: str) -> Data:
     return {**LOADING, **_head(query, cohorts, fresh), "deepest": fmt.percent(1), "cohorts": cohorts}
 
 
+def _cohort(query: RetentionQuery) -> str:
+    if query.mode != "first":
+        return "Active"
+    return "First did it" if query.event else "First seen"
+
+
 def _head(query: RetentionQuery, width: int, fresh: str) -> Data:
     unit = UNITS[query.granularity]
     return {
@@ -62,11 +68,7 @@ def _head(query: RetentionQuery, width: int, fresh: str) -> Data:
         "says": says(query),
         "fresh": fresh,
         "fresh_says": GLOSSARY["complete_through"].definition,
-        "cohort": "First did it"
-        if query.event and query.mode == "first"
-        else "First seen"
-        if query.mode == "first"
-        else "Active",
+        "cohort": _cohort(query),
         "size_says": GLOSSARY["cohort" if query.mode == "first" else "recurring_cohort"].definition,
         "mean_says": GLOSSARY["weighted_mean"].definition,
         "heads": [f"{unit} {n}" for n in range(width)],
