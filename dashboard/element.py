@@ -3,7 +3,11 @@
 Event text goes to the browser as data and onto the page as `textContent`; no element reads HTML or Markdown in it.
 """
 
+import hashlib
+import json
+import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,27 @@ Heard = Callable[[Any], None]
 
 LOADING: Data = {"loading": True}
 """The element shows the shape of what will come."""
+
+ORDER = "element_order"
+
+
+@dataclass(slots=True)
+class Order:
+    """Numbers what each element of a browser's session was given, so that the element can tell old from new.
+
+    Streamlit imports an element's script anew for every draw, and Chromium lets those that wait for the first import go
+    on in any order: two draws a moment apart change places nearly every second time. The last one has to stay.
+    """
+
+    session: str = field(default_factory=lambda: secrets.token_hex(4))
+    _given: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+
+    def of(self, key: str, data: Data) -> tuple[str, int]:
+        """The session and a number that grows when `data` is not what the element `key` was given last."""
+        digest = hashlib.blake2b(json.dumps(data).encode(), digest_size=16).digest()
+        before, number = self._given.get(key, (digest, 0))
+        self._given[key] = (digest, number + (before != digest))
+        return self.session, self._given[key][1]
 
 
 class Element:
@@ -40,8 +65,9 @@ class Element:
         A rerun with the same key keeps the element and patches what differs.
         """
         callbacks = {f"on_{name}_change": _hear(key, name, do) for name, do in heard.items()}
+        order: Order = st.session_state.setdefault(ORDER, Order())
         # In a list: Streamlit searches the values of a dict for data frames, and imports pandas for that (80 MB).
-        return self._draw(key=key, data=[data], **callbacks)
+        return self._draw(key=key, data=[data, order.of(key, data)], **callbacks)
 
 
 def _hear(key: str, name: str, do: Heard) -> Callable[[], None]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from pistats import format as fmt
 from pistats.clock import now_ms
@@ -371,6 +371,37 @@ async def test_a_visitor_is_shown_exported_and_erased(told: Dashboard, page: Pag
     await expect(page.get_by_text("Erased on")).to_be_visible()
     erasure = await told.system.erasures.find_one({"_id": {"site": SITE, "visitor_id": "v-3-0"}})
     assert erasure is not None
+
+
+SLOW_SCRIPTS_JS = """
+window.scripts = []
+const address = URL.createObjectURL
+URL.createObjectURL = (blob) => {
+  if (blob.type !== 'text/javascript') return address(blob)
+  return `/slow-script/${window.scripts.push(blob) - 1}.js`
+}
+"""
+"""The scripts of elements come from the server instead of from memory."""
+
+
+async def test_numbers_stay_where_the_shape_is_drawn_after_them(told: Dashboard, page: Page) -> None:
+    """Shape and numbers wait together for an element's script, and Chromium draws them in any order."""
+
+    async def slowly(route: Route) -> None:
+        number = int(Path(urlsplit(route.request.url).path).stem)
+        script = await page.evaluate("(number) => window.scripts[number].text()", number)
+        await asyncio.sleep(3)  # longer than the reports take
+        await route.fulfill(body=script, content_type="text/javascript")
+
+    await page.add_init_script(SLOW_SCRIPTS_JS)
+    await page.route("**/slow-script/*", slowly)
+    await open_page(page, told, "/operations")  # what draws elements is there, unlike the scripts of History's
+    await page.get_by_role("link", name="History").click()
+    elements = page.locator(".stMain .root")
+    all_drawn = "(roots) => roots.some((root) => root.matches('.overview')) && roots.every((root) => root.shown)"
+    while not await elements.evaluate_all(all_drawn):
+        await page.wait_for_timeout(100)  # until each has drawn something
+    await expect(page.locator(".stMain .root[data-loading]")).to_have_count(0, timeout=10_000)
 
 
 async def test_hostile_text_is_shown_as_text(told: Dashboard, page: Page) -> None:

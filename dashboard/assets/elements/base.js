@@ -107,8 +107,10 @@ const term = (element, text) => {
 // Every element is a function `(root, data, send) => void` that shows `data` whenever there is new data. `send` tells the page.
 const element = (show) => ({ parentElement, data, setTriggerValue }) => {
   const root = parentElement.querySelector('.root')
-  const [shown] = data ?? [{ loading: true }]
+  const [shown, [session, number]] = data
   root.untip ??= tips(root)
+  if (session === root.session && number < root.number) return root.untip // older than what is shown: `Order` says why
+  Object.assign(root, { session, number })
   root.send = (name, value) => {
     waiting(root, true)
     setTriggerValue(name, value)
@@ -120,7 +122,7 @@ const element = (show) => ({ parentElement, data, setTriggerValue }) => {
     root.toggleAttribute('data-loading', !!shown.loading)
     show(root, shown, (name, value) => root.send(name, value))
   }
-  return () => root.untip()
+  return root.untip
 }
 
 const WAITING_MS = 10_000 // an answer that fails or that changes nothing here leaves nothing dimmed

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from dashboard.cohorts_element import cohorts_data, weighted_mean
 from dashboard.dimension_element import CARDS, table_data
+from dashboard.element import LOADING, Order
 from dashboard.filters import DIMENSIONS, Filter
 from dashboard.live_element import when_empty
 from dashboard.overview_element import Overview, overview_data
@@ -23,6 +24,15 @@ from pistats.reports.visitor import VisitorReport, VisitorSession, VisitorTotals
 UTC = ZoneInfo("UTC")
 THREE_DAYS = Days(date(2026, 11, 22), date(2026, 11, 24))
 EVIL = "<b>**x**</b> [a](javascript:1)"
+
+
+def test_what_an_element_is_given_later_has_a_higher_number() -> None:
+    order = Order()
+    shape, numbers = order.of("grid", LOADING), order.of("grid", {"rows": [1]})
+    again, shape_again = order.of("grid", {"rows": [1]}), order.of("grid", LOADING)
+    assert shape < numbers == again < shape_again
+    assert order.of("another grid", LOADING) == shape
+    assert Order().of("grid", LOADING)[0] != shape[0], "a session of another browser has numbers of its own"
 
 
 def values(visitors: int, bounce_rate: float | None = 0.5) -> tuple[Any, ...]:
