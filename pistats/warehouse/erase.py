@@ -35,11 +35,13 @@ from pistats.topology import load_topology
 from pistats.visitors.erasures import NOTICE_MS
 from pistats.warehouse.ages import SETTLED_MS
 from pistats.warehouse.chunk import decode_chunk, encode_chunk
+from pistats.warehouse.day_visitors import DayVisitors
 from pistats.warehouse.manifest import Manifest, WarehouseFile
 from pistats.warehouse.outbox import ChunkRef, Outbox
 from pistats.warehouse.parquet import read_rows
 from pistats.warehouse.rewrite import Rewrite, Rewriter
-from pistats.warehouse.storage import Storage
+from pistats.warehouse.rollup_files import RollupStore
+from pistats.warehouse.storage import ROLLUPS, Storage
 from pistats.warehouse.tombstones import Tombstone, tombstone_of, without_erased
 from pistats.warehouse.writer import FileWriter
 
@@ -77,6 +79,8 @@ class Removed:
     files: int = 0
     dead_letters: int = 0
     feeds: int = 0
+    rollups: int = 0
+    """Files of counted days that named them."""
     waiting: int = 0
     """Requests that the partitions' owners have not carried out yet."""
 
@@ -130,7 +134,8 @@ class Eraser:
             by_site[tombstone.site].append(tombstone)
         # Before everything else: an owner that was asked commits nothing any more that its tombstones don't know.
         waiting = await self._waiting(group, tombstones)
-        chunks = files = feeds = 0
+        chunks = files = feeds = rollups = 0
+        days = DayVisitors(RollupStore(group), self._storage, name, self._run_id)
         rewriter = Rewriter(
             group, self._system, self._storage, FileWriter(self._storage, name, self._run_id), self._clock
         )
@@ -138,9 +143,10 @@ class Eraser:
             # Chunks before files: the archive moves events in that direction only.
             chunks += await self._from_chunks(group, site, of_site)
             files += await self._from_files(group, rewriter, site, of_site)
+            rollups += await self._from_rollups(group, days, site, of_site)
             feeds += await self._from_feed(group, of_site)
         letters = await self._from_dead_letters(group, tombstones)
-        return Removed(chunks, files, letters, feeds, waiting)
+        return Removed(chunks, files, letters, feeds, rollups, waiting)
 
     async def _ask_owners(self, name: str, group: Database, tombstones: Sequence[Tombstone]) -> None:
         """One request per erasure and group."""
@@ -220,6 +226,33 @@ class Eraser:
                     return True
         return False
 
+    async def _from_rollups(
+        self, group: Database, days: DayVisitors, site: str, tombstones: Sequence[Tombstone]
+    ) -> int:
+        """Rewrite the files of counted days that name one of these visitors; what was counted stays. How many.
+
+        Whoever is in a day that was read after the erasure has come back. The job `rollup` counts dirty days anew; of
+        the others, whose events the site keeps no longer, this alone takes the visitor.
+        """
+        store, rewritten = RollupStore(group), 0
+        for _ in range(ATTEMPTS):
+            missed = 0
+            for rollup in await store.read_until(site, max(one.erased_time for one in tombstones)):
+                gone = [one.visitor_id for one in tombstones if rollup.read_time <= one.erased_time]
+                try:
+                    if not await asyncio.to_thread(days.holds, rollup, gone):
+                        continue
+                    done = await days.forget(rollup, gone)
+                except FileNotFoundError:
+                    done = False  # replaced since it was listed
+                rewritten += done
+                missed += not done
+            if not missed:
+                return rewritten
+        raise RetryableError(
+            f"{group.name}: counted days with erased visitors are replaced all the time: run it again."
+        )
+
     async def _from_dead_letters(self, group: Database, tombstones: Sequence[Tombstone]) -> int:
         erased_times = {(one.site, one.visitor_id): one.erased_time for one in tombstones}
         erased = [
@@ -262,8 +295,9 @@ class Eraser:
         until = datetime.fromtimestamp(removed_time / 1000, UTC)
         waiting = 0
         for name, group in self._groups.items():
-            of_site = {"_id": {"$gte": f"{name}/site={site}/", "$lt": f"{name}/site={site}0"}}
-            waiting += await group["removed_files"].count_documents({**of_site, "removed_at": {"$lte": until}})
+            for folder in (name, f"{ROLLUPS}/{name}"):
+                of_site = {"_id": {"$gte": f"{folder}/site={site}/", "$lt": f"{folder}/site={site}0"}}
+                waiting += await group["removed_files"].count_documents({**of_site, "removed_at": {"$lte": until}})
         return waiting
 
 

@@ -8,7 +8,7 @@ and months are put together from the files of their days (`day_files`), without 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from pistats.enrich.session import GAP_MS
 from pistats.sites import Site
 from pistats.warehouse.ages import check_age
 from pistats.warehouse.day_files import sums_of_days
+from pistats.warehouse.day_visitors import DayVisitors
 from pistats.warehouse.dimension_sums import add_up_dimensions, rows_of, sums_table
 from pistats.warehouse.dimensions import DimensionCounts, count_dimensions
 from pistats.warehouse.engine import Connection, Events, Source
@@ -33,12 +34,12 @@ from pistats.warehouse.rollup_files import (
     VISITORS_SCHEMA,
     Rollup,
     RollupStore,
-    new_token,
+    new_base,
     period_holds,
     utc_dates,
 )
 from pistats.warehouse.sessions import MARGIN_MS
-from pistats.warehouse.storage import ROLLUPS, Storage
+from pistats.warehouse.storage import Storage
 
 ROW_GROUP_ROWS = 16_384
 """Of a file of sums: small, so that one dimension is read without the others."""
@@ -137,7 +138,8 @@ class Rollups:
         self._store = store
         self._source = source
         self._storage = storage
-        self._folder = f"{ROLLUPS}/{group_name}"
+        self._visitors = DayVisitors(store, storage, group_name, run_id)
+        self._group_name = group_name
         self._run_id = run_id
         self._clock = clock
         self._count = count
@@ -195,13 +197,8 @@ class Rollups:
     async def _forget_seen(self, site: Site, day: date) -> None:
         """Leave of a day's visitors only that they were there."""
         rollup = (await self._store.find(site.name, "day", day, day)).get(day)
-        if rollup is None or rollup.visitors_path is None or not rollup.has_seen:
-            return
-        with self._storage.open(rollup.visitors_path) as file:
-            visitors = pq.read_table(file, columns=VISITORS_SCHEMA.names[:3])
-        path = f"{self._folder}/site={site.name}/day={day}/{self._run_id}-{new_token()}-visitors.parquet"
-        await asyncio.to_thread(self._store_file, path, _parquet(visitors))
-        await self._store.put(replace(rollup, visitors_path=path, format=1))
+        if rollup is not None and rollup.visitors_path is not None and rollup.has_seen:
+            await self._visitors.forget_seen(rollup)
 
     async def _count_day(self, site: Site, day: date) -> Rollup | None:
         range_ = SiteDays(site.timezone, day, day)
@@ -262,7 +259,7 @@ class Rollups:
         """`counted`: the sums, and of a day its visitors."""
         tables = [_parquet(table) for table in counted]
         digest = xxh3_128_hexdigest(b"".join(tables))
-        base = f"{self._folder}/site={site.name}/{granularity}={start.isoformat()}/{self._run_id}-{new_token()}"
+        base = new_base(self._group_name, site.name, granularity, start, self._run_id)
         sums = f"{base}-sums.parquet"
         visitors = f"{base}-visitors.parquet" if granularity == "day" else None
         for path, table in zip((sums, visitors), tables, strict=False):

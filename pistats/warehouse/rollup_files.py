@@ -10,7 +10,7 @@ had: so visitors of any range, by any dimension, are counted exactly.
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,9 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from pistats.enrich.session import GAP_MS
 from pistats.mongo.indexes import Database
+from pistats.mongo.sessions import transaction
 from pistats.warehouse.engine import Connection, FoundEvents
 from pistats.warehouse.measures import DIMENSIONS
 from pistats.warehouse.periods import DAY_MS, Granularity, day_start_ms
@@ -159,26 +161,53 @@ class RollupStore:
         }
         return [date.fromisoformat(one["_id"]["start"]) async for one in self._rollups.find(wanted, {"_id": 1})]
 
+    async def read_until(self, site: str, time: int) -> list[Rollup]:
+        """The site's days whose events were read at this time (Unix ms) or before."""
+        wanted = {"_id.site": site, "_id.granularity": "day", "read_time": {"$lte": time}}
+        return [Rollup.from_document(document) async for document in self._rollups.find(wanted)]
+
     async def put(self, rollup: Rollup) -> None:
         """List a rollup in place of the one of the same period, whose files are deleted later. May be repeated."""
         await self.replace(rollup.document())
 
     async def replace(self, document: dict[str, Any]) -> None:
         """List what a document names in place of what the one of the same key named."""
-        async with self._group.client.start_session() as session:
 
-            async def replace(session: Any) -> None:
-                old = await self._rollups.find_one_and_replace(
-                    {"_id": document["_id"]}, document, upsert=True, session=session
-                )
-                now = datetime.now(UTC)
-                kept = {document["sums_path"], document["visitors_path"], None}
-                for path in {old["sums_path"], old["visitors_path"]} - kept if old else ():
-                    await self._group["removed_files"].replace_one(
-                        {"_id": path}, {"_id": path, "removed_at": now}, upsert=True, session=session
-                    )
+        async def write(session: AsyncClientSession) -> None:
+            old = await self._rollups.find_one_and_replace(
+                {"_id": document["_id"]}, document, upsert=True, session=session
+            )
+            kept = {document["sums_path"], document["visitors_path"], None}
+            await self._remove({old["sums_path"], old["visitors_path"]} - kept if old else (), session)
 
-            await session.with_transaction(replace)
+        await transaction(self._group, write)
+
+    async def swap_visitors(self, old: Rollup, new: Rollup) -> bool:
+        """List another file of visitors for a day. False: it had a third one by now, and nothing was changed."""
+        key = old.document()["_id"]
+
+        async def write(session: AsyncClientSession) -> bool:
+            swapped = await self._rollups.update_one(
+                {"_id": key, "visitors_path": old.visitors_path},
+                {"$set": {"visitors_path": new.visitors_path, "format": new.format}},
+                session=session,
+            )
+            if swapped.matched_count:
+                await self._remove([old.visitors_path], session)
+                return True
+            # A first attempt of this transaction may have been done, unheard.
+            done = {"_id": key, "visitors_path": new.visitors_path}
+            return await self._rollups.find_one(done, {"_id": 1}, session=session) is not None
+
+        return await transaction(self._group, write)
+
+    async def _remove(self, paths: Iterable[str | None], session: AsyncClientSession) -> None:
+        """Files to be deleted when their grace period is over."""
+        now = datetime.now(UTC)
+        for path in paths:
+            await self._group["removed_files"].replace_one(
+                {"_id": path}, {"_id": path, "removed_at": now}, upsert=True, session=session
+            )
 
     async def keep(self, site: str, day: date, marks: dict[str, str]) -> None:
         """Let the rollup of a day hold, although dates around it are marked: what it was made of is gone."""
@@ -257,6 +286,11 @@ def period_holds(rollup: Rollup | None, state: DayState, to_date: date) -> bool:
         return False
     days = {day.isoformat(): one.digest for day, one in state.counted.items() if rollup.start <= day <= to_date}
     return days == rollup.days
+
+
+def new_base(group_name: str, site: str, granularity: Granularity, start: date, run_id: str) -> str:
+    """How the paths of a period's files begin; another one at every call."""
+    return f"{ROLLUPS}/{group_name}/site={site}/{granularity}={start.isoformat()}/{run_id}-{new_token()}"
 
 
 def new_token() -> str:
