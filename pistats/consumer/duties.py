@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from pistats.consumer.requests import MAX_TRIES, Request, Requests
+from pistats.consumer.lease import LeaseStore
+from pistats.consumer.poison import Life
+from pistats.consumer.requests import MAX_TRIES, Request, Requests, lives_at
 from pistats.consumer.transform import Outcome, Transform
 from pistats.consumer.work import Redone, VisitorMerge, Work
 from pistats.mongo.indexes import Database
@@ -32,12 +34,17 @@ class Duty:
 class Duties:
     """One partition's list, in order. Reads it; only the commit takes anything off it."""
 
-    def __init__(self, group: Database, partition: int, transform: Transform, owner_of: OwnerOf | None = None) -> None:
-        """`owner_of`: None when no visitor can have moved to another partition."""
+    def __init__(
+        self, group: Database, partition: int, transform: Transform, leases: LeaseStore, life: Life,
+        owner_of: OwnerOf | None = None,
+    ) -> None:  # fmt: skip
+        """`life`: of this process. `owner_of`: None when no visitor can have moved to another partition."""
         self.requests = Requests(group)
         self._letters = group["dead_letters"]
         self._partition = partition
         self._transform = transform
+        self._leases = leases
+        self._life = life
         self._owner_of = owner_of
         self._looked = 0.0
 
@@ -50,10 +57,22 @@ class Duties:
             self._looked = time.monotonic()
             return []
         first = found[0]
-        if first["tries"] > 0:  # it may have ended the process: alone, then, so that it is known which one did
-            return [first]
-        alike = takewhile(lambda one: one["kind"] == first["kind"] and one["tries"] == 0, found)
+        if not _harmless(first):  # it may have ended a process: alone, then, so that it is known which one did
+            return await self._with_deaths(first)
+        alike = takewhile(lambda one: one["kind"] == first["kind"] and _harmless(one), found)
         return list(alike)[: TOGETHER[first["kind"]]]
+
+    async def _with_deaths(self, request: Request) -> list[Request]:
+        """The request, once the processes that have ended while at it are counted; nothing when it is gone.
+
+        One that only lost its lease, because the machine gave it no processor, has not ended: a process has when there
+        is a later one under its name.
+        """
+        lives = {**await self._leases.lives(), self._life[0]: self._life[1]}
+        dead = [life for life in lives_at(request) if lives.get(life[0], life[1]) != life[1]]
+        for life in dead:
+            await self.requests.ended([request], life)
+        return [request] if not dead else await self.requests.of(request["_id"])
 
     async def given_up(self, requests: Sequence[Request]) -> bool:
         """Whether these were put aside just now, because the process has ended on them three times.
@@ -124,6 +143,11 @@ class Duties:
             return None
         owner = self._owner_of(outcome["site"], outcome["visitor_id"])
         return None if owner == self._partition else owner
+
+
+def _harmless(request: Request) -> bool:
+    """Nobody has begun with it and not said how it ended."""
+    return request["tries"] == 0 and not lives_at(request)
 
 
 def _merges(request: Request) -> list[VisitorMerge]:

@@ -1,8 +1,9 @@
 """What the owner of a partition is asked to do beside consuming: whatever changes documents that only it may write.
 
-`requests` in a group's database is an ordered list of work: `_id`, `partition`, `kind`, `created_at`, `tries`, and
-what the kind needs. The owner looks about once a second, and does a request in a commit that also deletes it: so it
-takes effect exactly once, however often the owner dies. Whoever asks can wait until the request is gone.
+`requests` in a group's database is an ordered list of work: `_id`, `partition`, `kind`, `created_at`, `tries` (how
+often a process has ended while at it), `at_it` (the processes that have it in hand), and what the kind needs. The owner
+looks about once a second, and does a request in a commit that also deletes it: so it takes effect exactly once, however
+often the owner dies. Whoever asks can wait until the request is gone.
 
 | kind | needs | does |
 |---|---|---|
@@ -21,6 +22,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.write_concern import WriteConcern
 
 from pistats.clock import Clock, now_ms
+from pistats.consumer.poison import Life
 from pistats.mongo.indexes import Database
 
 Kind = Literal["redo_dead_letter", "merge_visitors", "erase_visitor"]
@@ -101,20 +103,32 @@ class Requests:
             .to_list()
         )
 
+    async def of(self, request_id: Any) -> list[Request]:
+        """That request as it is now; nothing when it is done."""
+        return await self._requests.find({"_id": request_id}).to_list()
+
     async def unfinished(self, request_ids: Sequence[Any]) -> int:
         """How many of these still wait."""
         return await self._requests.count_documents({"_id": {"$in": list(request_ids)}})
 
-    async def tried(self, requests: Sequence[Request], change: int) -> None:
-        """Note that a try begins (1), or that it ended without ending the process (-1)."""
-        ids = [one["_id"] for one in requests]
-        await self._requests.update_many({"_id": {"$in": ids}}, {"$inc": {"tries": change}})
+    async def begin(self, requests: Sequence[Request], life: Life) -> None:
+        """Note that this process has them in hand."""
+        await self._requests.update_many(_these(requests), {"$addToSet": {"at_it": _at_it(life)}})
+
+    async def end(self, requests: Sequence[Request], life: Life) -> None:
+        """Note that they did not end it."""
+        await self._requests.update_many(_these(requests), {"$pull": {"at_it": _at_it(life)}})
+
+    async def ended(self, requests: Sequence[Request], life: Life) -> None:
+        """Note that this process has ended while it had them in hand. Whoever finds it out first counts it, once."""
+        at_it = _at_it(life)
+        change = {"$pull": {"at_it": at_it}, "$inc": {"tries": 1}}
+        await self._requests.update_many({**_these(requests), "at_it": at_it}, change)
 
     async def put_aside(self, requests: Sequence[Request], error: str) -> None:
         """Take what cannot be done out of the line, but keep it, with the reason, for whoever looks into it."""
-        ids = [one["_id"] for one in requests]
         await self._requests.update_many(
-            {"_id": {"$in": ids}}, [{"$set": {"partition": None, "was": "$partition", "error": {"$literal": error}}}]
+            _these(requests), [{"$set": {"partition": None, "was": "$partition", "error": {"$literal": error}}}]
         )
 
     async def aside(self, most: int) -> list[Request]:
@@ -124,7 +138,7 @@ class Requests:
     async def split(self, request: Request, parts: Mapping[int, Mapping[str, Any]]) -> None:
         """Put one request per partition in the place of this one. `parts`: what differs, by partition."""
         pieces = [
-            {**request, **fields, "_id": f"{request['_id']}>{partition}", "partition": partition}
+            {**request, **fields, "at_it": [], "_id": f"{request['_id']}>{partition}", "partition": partition}
             for partition, fields in parts.items()
         ]
 
@@ -149,6 +163,20 @@ def _batches(requests: Iterable[Request]) -> Iterable[list[Request]]:
             batch = []
     if batch:
         yield batch
+
+
+def lives_at(request: Request) -> list[Life]:
+    """The processes that had this request in hand and have not said that they ended it well."""
+    return [(one["owner"], one["life"]) for one in request.get("at_it", ())]
+
+
+def _at_it(life: Life) -> dict[str, str]:
+    owner, process = life
+    return {"owner": owner, "life": process}
+
+
+def _these(requests: Sequence[Request]) -> dict[str, Any]:
+    return {"_id": {"$in": [one["_id"] for one in requests]}}
 
 
 def _without_id(request: Mapping[str, Any]) -> dict[str, Any]:

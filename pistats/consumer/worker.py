@@ -119,7 +119,8 @@ class PartitionConsumer:
         self._danger = transform.danger
         self._suspicion = NO_SUSPICION
         self._metrics = metrics or PartitionMetrics(NoRecorder(), consumers.group, partition)
-        self._duties = Duties(database, partition, transform, owner_of)
+        self._life = (owner, self._danger.life)
+        self._duties = Duties(database, partition, transform, self._leases, self._life, owner_of)
         self._range_events = consumers.max_batch_events
         """Halved by every failure, doubled by every commit: what is too much for MongoDB gets smaller."""
         self._pace = FlushPace(consumers.flush_interval_s, consumers.max_flush_interval_s)
@@ -247,8 +248,7 @@ class PartitionConsumer:
     async def _journey(self, lease: Lease, records: RecordRange, projection: Projection, *, noted: bool) -> None:
         async with self._danger.alone:
             if noted:
-                me = (self._owner, self._danger.life)
-                note = self._suspicion.note(records.first_offset, len(records.payloads), me)
+                note = self._suspicion.note(records.first_offset, len(records.payloads), self._life)
                 await self._leases.renew(lease, fields=note)
             transformed = await self._enrich(records)
             change = await projection.apply(transformed, cuts_passed=self._cuts_passed())
@@ -300,7 +300,7 @@ class PartitionConsumer:
         self, lease: Lease, offset: int, requests: Sequence[Request], projection: Projection, cuts_passed: int
     ) -> None:
         """Do some requests in one commit without records, which takes them off the list."""
-        await self._duties.requests.tried(requests, 1)
+        await self._duties.requests.begin(requests, self._life)
         try:
             async with self._danger.alone:
                 duty = await self._duties.prepare(requests)
@@ -322,8 +322,8 @@ class PartitionConsumer:
             )
             await self._committer.commit(flush)
         except (FencedError, RetryableError, PyMongoError):
-            with contextlib.suppress(PyMongoError):  # else it looks as if they had ended the process, once
-                await self._duties.requests.tried(requests, -1)
+            with contextlib.suppress(PyMongoError):  # else they look as if they had ended it when it ends, once
+                await self._duties.requests.end(requests, self._life)
             raise
         except Exception as error:
             # They would stop the partition for ever. What is half done in memory goes with the projection.

@@ -8,12 +8,13 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from pistats.consumer.lease import LeaseStore
-from pistats.consumer.requests import Requests, erase_visitor, merge_visitors, redo_dead_letter
+from pistats.consumer.duties import Duties, Duty
+from pistats.consumer.lease import NEVER, LeaseStore
+from pistats.consumer.requests import Request, Requests, erase_visitor, merge_visitors, redo_dead_letter
 from pistats.consumer.transform import Outcome, Transform
 from pistats.consumer.worker import PartitionConsumer
 from pistats.enrich import EnrichContext, enrich_batch
@@ -53,9 +54,8 @@ async def fetch(partition: int, offset: int, max_bytes: int, wait_s: float) -> F
     return Fetched([], offset, FRAME_EVENTS, None)
 
 
-@asynccontextmanager
-async def consuming(group: Database, enrich: Broken, owner: str = "a") -> AsyncIterator[PartitionConsumer]:
-    consumer = PartitionConsumer(
+def new_consumer(group: Database, enrich: Broken, owner: str = "a") -> PartitionConsumer:
+    return PartitionConsumer(
         0,
         owner,
         fetch=fetch,
@@ -64,6 +64,11 @@ async def consuming(group: Database, enrich: Broken, owner: str = "a") -> AsyncI
         live=LiveSettings(),
         transform=Transform(enrich),
     )
+
+
+@asynccontextmanager
+async def consuming(group: Database, enrich: Broken, owner: str = "a") -> AsyncIterator[PartitionConsumer]:
+    consumer = new_consumer(group, enrich, owner)
     task = asyncio.create_task(consumer.run())
     yield consumer
     consumer.stop()
@@ -212,6 +217,88 @@ async def test_a_request_that_has_ended_the_process_three_times_is_put_aside(gro
     assert (aside["_id"], aside["was"]) == ("erase:0:s:v1:1", 0)
     assert "3 times" in aside["error"]
     assert await group["visitors"].count_documents({"_id.visitor_id": {"$in": ["v1", "v2"]}}) == 1
+
+
+async def test_owners_that_were_only_starved_use_up_no_try(group: Database) -> None:
+    """Their leases run out while they are at it, one after the other, and they live. The next owner does it, once."""
+    asked = erase_visitor(0, "s", "v1", 1)
+    await Requests(group).add([asked])
+    awake, tasks, consumers = asyncio.Event(), [], []
+    for owner in ("b", "c", "d", "e"):
+        at_it = asyncio.Event()
+        consumer = new_consumer(group, Broken(), owner)
+        prepare = consumer._duties.prepare
+
+        async def starved(requests: Sequence[Request], at_it: asyncio.Event = at_it, prepare: Any = prepare) -> Duty:
+            at_it.set()
+            await awake.wait()
+            return cast("Duty", await prepare(requests))
+
+        consumer._duties.prepare = starved  # type: ignore[method-assign]
+        consumers.append(consumer)
+        tasks.append(asyncio.create_task(consumer.run()))
+        await asyncio.wait_for(at_it.wait(), 60)
+        await group["partitions"].update_one({"_id": 0}, {"$set": {"expires_at": NEVER}})
+
+    async with consuming(group, Broken(), "f"):
+        await until_done(group, asked["_id"])
+        awake.set()
+        async with asyncio.timeout(60):
+            while not all(one.status.fenced for one in consumers):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        for consumer in consumers:
+            consumer.stop()
+        await asyncio.gather(*tasks)
+    assert await Requests(group).aside(3) == []
+    assert await group["visitors"].count_documents({"_id.visitor_id": "v1"}) == 0
+
+
+async def test_a_request_at_which_the_process_was_killed_three_times_is_put_aside(
+    mongo_uri: str, group: Database, tmp_path: Path
+) -> None:
+    frames = tmp_path / "frames.pickle"
+    frames.write_bytes(pickle.dumps([(FRAME_EVENTS, FRAME)]))
+    await Requests(group).add([erase_visitor(0, "s", "v1", 1)])
+    command = [sys.executable, "-m", "tests.faults.dying_consumer", str(Point.LAST_WRITE), "1"]
+    for _ in range(3):
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            mongo_uri,
+            group.name,
+            str(frames),
+            "a",
+            "30",
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert await asyncio.wait_for(child.wait(), 60) == -signal.SIGKILL
+    await Requests(group).add([erase_visitor(0, "s", "v2", 1)])
+
+    with process(mongo_uri, group, frames, "a", lease_s=30):
+        await until_done(group, "erase:0:s:v2:1")
+    (aside,) = await Requests(group).aside(3)
+    assert (aside["_id"], aside["tries"]) == ("erase:0:s:v1:1", 3)
+
+
+async def test_a_process_that_has_ended_while_at_a_request_is_counted_once_and_one_that_lives_is_not(
+    group: Database,
+) -> None:
+    asked = erase_visitor(0, "s", "v1", 1)
+    await Requests(group).add([asked])
+    for life in ("x", "y", "z"):
+        await Requests(group).begin([asked], ("gone", life))
+    await Requests(group).begin([asked], ("lives", "1"))
+    await group["members"].insert_many([{"_id": "gone", "life": "z"}, {"_id": "lives", "life": "1"}])
+    duties = Duties(group, 0, Transform(Broken()), LeaseStore(group, 30), ("b", "life"))
+
+    for _ in range(2):
+        (found,) = await duties.waiting()
+        assert (found["tries"], len(found["at_it"])) == (2, 2)
+
+    await group["members"].update_one({"_id": "gone"}, {"$set": {"life": "a later one"}})
+    assert await duties.given_up(await duties.waiting())
+    (aside,) = await Requests(group).aside(3)
+    assert (aside["_id"], aside["tries"]) == (asked["_id"], 3)
 
 
 async def test_what_concerns_a_visitor_who_has_moved_is_handed_on_when_nobody_moves_any_more(group: Database) -> None:
