@@ -266,15 +266,16 @@ class Projection:
         return Change(documents, chunks, ledger, self._duplicates, removed)
 
     def _judged(self, items: list[Item]) -> list[Item]:
-        """The items, without the events of visitors who were erased since."""
+        """The items, without the events of visitors who were erased since, and without dead letters of theirs."""
         if not self._erasures:
             return items
-        return [
-            item._replace(outcome=Erased.ERASED)
-            if isinstance(item.outcome, dict) and self._erasures.drop(item.outcome)
-            else item
-            for item in items
-        ]
+        return [item._replace(outcome=Erased.ERASED) if self._is_erased(item) else item for item in items]
+
+    def _is_erased(self, item: Item) -> bool:
+        if isinstance(item.outcome, dict):
+            return self._erasures.drop(item.outcome)
+        tried = (item.payload, *(() if item.received is None else (item.received,)))
+        return any(self._erasures.drop_payload(payload, item.append_minute) for payload in tried)
 
     def _tried(self, item: Item) -> Item:
         """The item itself if it folds into empty views, else with the failure to do so."""

@@ -1,7 +1,10 @@
 """Visitors that were erased: what was received of them until then is dropped, also when it is replayed."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import orjson
 
 from pistats.enrich.event import EnrichedEvent
 from pistats.mongo.indexes import Database
@@ -49,6 +52,10 @@ class Erasures:
         time = self._erased.get((event["site"], event["visitor_id"]))
         return time is not None and event["received_time"] <= time
 
+    def drop_payload(self, payload: bytes, received_by: int) -> bool:
+        """The same of a record that could not be enriched. `received_by`: see `is_erased`."""
+        return is_erased(payload, self._erased, received_by)
+
     def time_of(self, site: str, visitor_id: str) -> int | None:
         """Until when what was received of this visitor is erased (Unix ms); None: nothing is."""
         return self._erased.get((site, visitor_id))
@@ -62,6 +69,27 @@ class Erasures:
 
     def __bool__(self) -> bool:
         return bool(self._erased)
+
+
+def is_erased(payload: bytes, erased_times: Mapping[tuple[str, str], int], received_by: int) -> bool:
+    """Whether a record is of one of these visitors, (site, id) -> Unix ms, by what can be read of its bytes.
+
+    `received_by` (Unix ms) counts for bytes that don't say when they were received.
+    """
+    try:
+        record = orjson.loads(payload)
+        erased_time = erased_times.get((record["site"], record["visitor_id"]), -1)
+        return bool(record["received_time"] <= erased_time)
+    except (ValueError, TypeError, LookupError):
+        return any(
+            received_by <= erased_time and any(spelling in payload for spelling in spellings(visitor_id))
+            for (_, visitor_id), erased_time in erased_times.items()
+        )
+
+
+def spellings(visitor_id: str) -> set[bytes]:
+    """How the id may stand in bytes that are no JSON as a whole."""
+    return {visitor_id.encode(), orjson.dumps(visitor_id)[1:-1], json.dumps(visitor_id)[1:-1].encode()}
 
 
 async def erasures_wait(system: Database, now: int) -> bool:

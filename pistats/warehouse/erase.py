@@ -11,7 +11,7 @@ partitions' owners were asked), `removed_time` and `done_time` (null before that
 """
 
 import asyncio
-import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import orjson
 import pyarrow as pa
 from bson import Binary
 from pymongo import ReturnDocument
@@ -32,7 +31,7 @@ from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
 from pistats.mongo.sessions import transaction
 from pistats.topology import load_topology
-from pistats.visitors.erasures import NOTICE_MS
+from pistats.visitors.erasures import NOTICE_MS, is_erased, spellings
 from pistats.warehouse.ages import SETTLED_MS
 from pistats.warehouse.chunk import decode_chunk, encode_chunk
 from pistats.warehouse.day_visitors import DayVisitors
@@ -81,6 +80,8 @@ class Removed:
     feeds: int = 0
     rollups: int = 0
     """Files of counted days that named them."""
+    requests: int = 0
+    """To owners, that would have brought them back or were put aside."""
     waiting: int = 0
     """Requests that the partitions' owners have not carried out yet."""
 
@@ -145,8 +146,9 @@ class Eraser:
             files += await self._from_files(group, rewriter, site, of_site)
             rollups += await self._from_rollups(group, days, site, of_site)
             feeds += await self._from_feed(group, of_site)
+        requests = await self._from_requests(group, tombstones)
         letters = await self._from_dead_letters(group, tombstones)
-        return Removed(chunks, files, letters, feeds, rollups, waiting)
+        return Removed(chunks, files, letters, feeds, rollups, requests, waiting)
 
     async def _ask_owners(self, name: str, group: Database, tombstones: Sequence[Tombstone]) -> None:
         """One request per erasure and group."""
@@ -254,14 +256,41 @@ class Eraser:
         )
 
     async def _from_dead_letters(self, group: Database, tombstones: Sequence[Tombstone]) -> int:
-        erased_times = {(one.site, one.visitor_id): one.erased_time for one in tombstones}
+        erased_times = _erased_times(tombstones)
+        fields = dict.fromkeys(("payload", "received", "append_minute", "created_at"), 1)
         erased = [
             letter["_id"]
-            async for letter in group["dead_letters"].find({}, {"payload": 1, "created_at": 1})
-            if _is_erased(letter, erased_times)
+            async for letter in group["dead_letters"].find({}, fields)
+            if any(
+                is_erased(bytes(letter[one]), erased_times, _received_by(letter))
+                for one in ("payload", "received")
+                if one in letter
+            )
         ]
         result = await group["dead_letters"].delete_many({"_id": {"$in": erased}})
         return result.deleted_count
+
+    async def _from_requests(self, group: Database, tombstones: Sequence[Tombstone]) -> int:
+        """Also of those that were put aside: nobody does them any more. An owner that is at one knows the tombstone."""
+        requests, changed = group["requests"], 0
+        for one in tombstones:
+            merges = {"kind": "merge_visitors", "known_time": {"$lte": one.erased_time}}
+            theirs = {"visitors": {"$elemMatch": {"0": one.site, "1": one.visitor_id}}}
+            left = {"$filter": {"input": "$visitors", "cond": {"$not": _is_visitor(one)}}}
+            result = await requests.update_many({**merges, **theirs}, [{"$set": {"visitors": left}}])
+            changed += result.modified_count
+            # An error may quote what it was about.
+            for spelling in spellings(one.visitor_id):
+                quoted = {"error": {"$regex": re.escape(spelling.decode())}}
+                result = await requests.update_many(quoted, {"$set": {"error": "of a visitor who was erased"}})
+                changed += result.modified_count
+        erased_times = _erased_times(tombstones)
+        mended = [
+            request["_id"]
+            async for request in requests.find({"kind": "redo_dead_letter", "mended": {"$exists": True}})
+            if is_erased(bytes(request["mended"]), erased_times, _received_by(request))
+        ]
+        return changed + (await requests.delete_many({"_id": {"$in": mended}})).deleted_count
 
     async def _from_feed(self, group: Database, tombstones: Sequence[Tombstone]) -> int:
         """Also of partitions that nobody owns any more; their owners have been asked to forget it in memory."""
@@ -315,21 +344,17 @@ def _without(data: bytes, schema: int, tombstones: Sequence[Tombstone]) -> pa.Re
     return batches[0] if batches else pa.RecordBatch.from_pylist([], kept.schema)
 
 
-def _is_erased(letter: Mapping[str, Any], erased_times: Mapping[tuple[str, str], int]) -> bool:
-    """Whether a dead letter is of one of these visitors, by what can be read of its bytes."""
-    payload = bytes(letter["payload"])
-    try:
-        record = orjson.loads(payload)
-        erased_time = erased_times.get((record["site"], record["visitor_id"]), -1)
-        return bool(record["received_time"] <= erased_time)
-    except (ValueError, TypeError, LookupError):
-        created = letter["created_at"].timestamp() * 1000
-        return any(
-            created <= erased_time and any(spelling in payload for spelling in _spellings(visitor_id))
-            for (_, visitor_id), erased_time in erased_times.items()
-        )
+def _erased_times(tombstones: Sequence[Tombstone]) -> dict[tuple[str, str], int]:
+    return {(one.site, one.visitor_id): one.erased_time for one in tombstones}
 
 
-def _spellings(visitor_id: str) -> set[bytes]:
-    """How the id may stand in bytes that are no JSON as a whole."""
-    return {visitor_id.encode(), orjson.dumps(visitor_id)[1:-1], json.dumps(visitor_id)[1:-1].encode()}
+def _received_by(document: Mapping[str, Any]) -> int:
+    """When the record of a dead letter, or of a request about one, was there at the latest (Unix ms)."""
+    created: datetime = document["created_at"]
+    return int(document.get("append_minute", created.timestamp() * 1000))
+
+
+def _is_visitor(tombstone: Tombstone) -> dict[str, Any]:
+    """Whether an element of `visitors`, as `merge_visitors` has it, is this one."""
+    names = enumerate((tombstone.site, tombstone.visitor_id))
+    return {"$and": [{"$eq": [{"$arrayElemAt": ["$$this", at]}, {"$literal": name}]} for at, name in names]}

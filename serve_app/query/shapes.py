@@ -266,7 +266,7 @@ class ErasureAnswer(Shape):
             "erased_time": "2026-11-24T13:05:07.120Z",
             "events": 9,
             "sessions": 6,
-            "removed": {"chunks": 1, "files": 3, "dead_letters": 0, "feeds": 1, "rollups": 2},
+            "removed": {"chunks": 1, "files": 3, "dead_letters": 0, "feeds": 1, "rollups": 2, "requests": 0},
             "state": "removed",
         }
     )

@@ -227,7 +227,10 @@ async def test_shadow_groups_are_erased_too(
         await group.client.drop_database(shadow.name)
 
 
-STEPS = ("_ask_owner", "_rewrite_chunk", "_from_chunks", "_from_files", "_from_dead_letters", "_from_feed", "_note")
+STEPS = (
+    *("_ask_owner", "_rewrite_chunk", "_from_chunks", "_from_files", "_from_rollups", "_from_requests"),
+    *("_from_dead_letters", "_from_feed", "_note"),
+)
 
 
 @pytest.mark.parametrize("step", STEPS)
