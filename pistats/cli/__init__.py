@@ -51,6 +51,8 @@ def _message_of(error: Exception) -> str | None:
         return f"a setting cannot be used: {_settings_at_fault(error)}. docs/SETTINGS.md lists them all"
     if isinstance(error, tomllib.TOMLDecodeError):
         return f"pistats.toml cannot be read: {error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     return str(error) if isinstance(error, PistatsError | PyMongoError | OSError) else None
 
 

@@ -34,7 +34,8 @@ COMMANDS = {
     "doctor": Place(
         "doctor",
         "doctor",
-        "Check this machine: Python, mongod, ports, disk, memory, browser. Says how to mend each. Exit 1 when unfit.",
+        "Check this machine: Python, mongod, ports, data directory, disk, memory, browser. Says how to mend each. "
+        "Exit 1 when unfit.",
     ),
     "send": Place("send", "send", "Send events from a file. May be repeated: nothing is stored twice."),
     "simulate": Place(

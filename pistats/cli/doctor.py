@@ -4,6 +4,8 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import psutil
 import typer
@@ -13,7 +15,7 @@ from rich.table import Table
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.errors import ConfigurationError
 from pistats.local import runtime
-from pistats.local.ports import is_free
+from pistats.local.ports import refusal
 from pistats.local.runtime import Runtime
 from pistats.mongo.binary import find_mongod
 from pistats.settings import Settings
@@ -37,7 +39,8 @@ class Finding:
 
 
 def doctor(data: DataOption = DEFAULT_DATA) -> None:
-    """Check this machine: Python, mongod, ports, disk, memory, browser. Says how to mend each. Exit 1 when unfit.
+    """Check this machine: Python, mongod, ports, data directory, disk, memory, browser. Says how to mend each.
+    Exit 1 when unfit.
 
     Example: pistats doctor --data /var/lib/pistats
     """
@@ -69,10 +72,8 @@ def _mongod(settings: Settings) -> Finding:
 def _port(name: str, host: str, port: int, flag: str, used_url: str | None) -> Finding:
     if used_url is not None:
         return Finding(name, True, f"{used_url}: this system")
-    free = is_free(port, host)
-    return Finding(
-        name, free, f"{port}: {'free' if free else 'taken'}", f"Stop the program that listens on {port}, or use {flag}."
-    )
+    why = refusal(port, host, flag)
+    return Finding(name, why is None, f"{port}: {'free' if why is None else 'not free'}", why or "")
 
 
 def _http_port(settings: Settings) -> Finding:
@@ -86,8 +87,17 @@ def _dashboard_port(settings: Settings) -> Finding:
     return _port("Dashboard port", dashboard.host, dashboard.port, "--dashboard-port", used)
 
 
+def _directory(settings: Settings) -> Finding:
+    data, existing = settings.data.resolve(), _existing(settings)
+    try:
+        with TemporaryFile(dir=existing):
+            return Finding("Data directory", True, str(data))
+    except OSError as error:
+        return Finding("Data directory", False, f"{existing}: {error.strerror}", runtime.mend_directory(data))
+
+
 def _disk(settings: Settings) -> Finding:
-    existing = next(path for path in (settings.data.resolve(), *settings.data.resolve().parents) if path.exists())
+    existing = _existing(settings)
     usage = shutil.disk_usage(existing)
     roomy = usage.free > DISK_BYTES and usage.used / usage.total < settings.stream.disk_high_water
     return Finding(
@@ -110,6 +120,12 @@ def _browser(_: Settings) -> Finding:
     )
 
 
+def _existing(settings: Settings) -> Path:
+    """The data directory, or what is there already of the way to it."""
+    data = settings.data.resolve()
+    return next(path for path in (data, *data.parents) if path.is_dir())
+
+
 def _running(settings: Settings) -> Runtime | None:
     try:
         return runtime.read(settings.data)
@@ -122,6 +138,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _mongod,
     _http_port,
     _dashboard_port,
+    _directory,
     _disk,
     _memory,
     _browser,

@@ -61,7 +61,11 @@ def export(
     """
     if form is FormatName.PARQUET and out is None:
         raise typer.BadParameter("A Parquet file needs a place: give --out FILE.", param_hint="--format")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise typer.BadParameter(f"There is no directory {out.absolute().parent}.", param_hint="--out")
     days = _date(from_date, "--from"), _date(to_date, "--to")
+    if days[0] > days[1]:
+        raise typer.BadParameter(f"{days[0]} is after {days[1]}", param_hint="--from")
     system = runtime.read(data)
     with _written(out) as stream:
         writer = _Parquet(stream) if form is FormatName.PARQUET else _Lines(stream)

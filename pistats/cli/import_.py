@@ -24,6 +24,7 @@ from pistats.settings import Settings
 
 SHOWN = 20
 """Bad lines printed at the end; their number is printed whatever it is."""
+INTERRUPTED = 130
 
 
 class FormatName(StrEnum):
@@ -67,26 +68,30 @@ def import_(
 
     Example: zcat old/*.gz | pistats import - --site news --format ndjson
     """
-    system = runtime.read(data)
     try:
         stream, raw = open_source(file)
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
+    system = runtime.read(data)
     keep = _BadLines(bad_lines, data / "bad-lines", Path(file).name if file != "-" else "stdin")
     settings = Settings(data=data.resolve())
-    report = asyncio.run(
-        _run(
-            settings,
-            system.mongodb_uri,
-            stream,
-            raw,
-            site,
-            form.value,
-            base_url,
-            processes or os.cpu_count() or 1,
-            keep,
+    try:
+        report = asyncio.run(
+            _run(
+                settings,
+                system.mongodb_uri,
+                stream,
+                raw,
+                site,
+                form.value,
+                base_url,
+                processes or os.cpu_count() or 1,
+                keep,
+            )
         )
-    )
+    except KeyboardInterrupt:
+        print("interrupted: what is imported stays, the same command goes on with the rest", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     _print(report, keep)
 
 

@@ -23,7 +23,7 @@ from pistats.clock import now_ms
 from pistats.dashboard_access import ensure_password
 from pistats.errors import ConfigurationError, UnavailableError
 from pistats.local import runtime
-from pistats.local.ports import free_ports, is_free
+from pistats.local.ports import free_ports, refusal
 from pistats.local.process import OwnedProcess
 from pistats.local.ray_head import RayHead, ray_directory
 from pistats.mongo.client import connect
@@ -131,13 +131,18 @@ class LocalSystem:
     # --- the steps ----------------------------------------------------------------------------------------------
 
     def _check_ports(self) -> None:
-        wanted = {"--port": (self._settings.http.host, self._settings.http.port)}
-        if self._settings.dashboard.enabled:
-            wanted["--dashboard-port"] = (self._settings.dashboard.host, self._settings.dashboard.port)
+        http, dashboard = self._settings.http, self._settings.dashboard
+        wanted = {"--port": (http.host, http.port)}
+        if dashboard.enabled:
+            wanted["--dashboard-port"] = (dashboard.host, dashboard.port)
+            if http.port == dashboard.port:
+                raise ConfigurationError(
+                    f"The HTTP endpoint and the dashboard cannot share port {http.port}: choose --dashboard-port."
+                )
         self._stop_orphans()
         for flag, (host, port) in wanted.items():
-            if not is_free(port, host):
-                raise ConfigurationError(f"Port {port} is in use by another program: stop it, or choose {flag}.")
+            if (why := refusal(port, host, flag)) is not None:
+                raise ConfigurationError(why)
 
     def _start_mongod(self) -> None:
         if not self._mongodb_uri:

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pistats.cli.options import DEFAULT_DATA, DataOption, PositionOption
-from pistats.consumer.groups import Group, GroupError, Groups
+from pistats.cli.options import DEFAULT_DATA, DataOption, PositionOption, refusing
+from pistats.consumer.groups import Group, GroupError, Groups, check_name
 from pistats.consumer.history import lacks_history
 from pistats.consumer.replay import ReplayProgress, replay_progress
 from pistats.local import runtime
@@ -22,7 +22,9 @@ INTERRUPTED = 130
 
 
 def replay(
-    group: Annotated[str, typer.Option("--group", help="Name of the new consumer group, as `fixed`.")],
+    group: Annotated[
+        str, typer.Option("--group", help="Name of the new consumer group, as `fixed`.", callback=refusing(check_name))
+    ],
     position: PositionOption = "trim-horizon",
     wait: Annotated[bool, typer.Option("--wait", help="Show the progress until it has caught up.")] = False,
     data: DataOption = DEFAULT_DATA,
@@ -45,7 +47,7 @@ def replay(
         try:
             asyncio.run(_replay(settings, system.mongodb_uri, group, position, wait))
         except KeyboardInterrupt:
-            print(f"The replay into {group} goes on by itself. Look again: pistats replay --group {group} --wait")
+            print(f"The replay into {group} goes on by itself. Look again: {_again(group, position)}")
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -58,7 +60,7 @@ async def _replay(settings: Settings, mongodb_uri: str, name: str, position: str
         group, starts = await _begin(groups, name, position, partitions)
         if not wait:
             print(f"The log is replayed into {group.name}, from {group.start_position}, in the background.")
-            print(f"Its progress: pistats replay --group {name} --from {position} --wait")
+            print(f"Its progress: {_again(name, position)}")
             return
         began = time.monotonic()
         progress = await _follow(groups, name, starts)
@@ -69,6 +71,11 @@ async def _replay(settings: Settings, mongodb_uri: str, name: str, position: str
         print(f"Show it: pistats group promote {name}")
     finally:
         await client.close()
+
+
+def _again(name: str, position: str) -> str:
+    """The command that shows how far a replay has come. With the position: another one is refused."""
+    return f"pistats replay --group {name} --from {position} --wait"
 
 
 async def _begin(groups: Groups, name: str, position: str, partitions: int) -> tuple[Group, dict[int, int]]:

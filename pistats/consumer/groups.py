@@ -98,11 +98,7 @@ class Groups:
         A group that is there already stays as it is. Raises GroupError when that one began elsewhere or is being
         dropped, or for a name that no group can have; PositionError for no position.
         """
-        if not re.fullmatch(GROUP_NAME, name):
-            raise GroupError(
-                f"{name!r} cannot be a group's name: it begins with a lower-case letter, and has at most 30 lower-case "
-                "letters, digits and dashes."
-            )
+        check_name(name)
         start_position = str(parse_position(start_position))
         before = await self.find(name)
         if before is not None:
@@ -203,6 +199,15 @@ class Groups:
             await session.with_transaction(
                 write, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
             )
+
+
+def check_name(name: str) -> None:
+    """Raises GroupError for a name that no group can have."""
+    if not re.fullmatch(GROUP_NAME, name):
+        raise GroupError(
+            f"{name!r} cannot be a group's name: it begins with a lower-case letter, and has at most 30 lower-case "
+            "letters, digits and dashes."
+        )
 
 
 def _same(group: Group, start_position: str) -> Group:

@@ -1,5 +1,6 @@
 """Where the system of a data directory is running: written by `pistats up`, read by every other command."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from pistats.errors import ConfigurationError
 
@@ -41,11 +43,17 @@ def write(data: Path, runtime: Runtime) -> None:
 
 
 def read(data: Path) -> Runtime:
-    """The system of `data`. Raises ConfigurationError when none is noted or the noted one has ended."""
+    """The system of `data`. Raises ConfigurationError when none is noted, the noted one has ended, or the note is not
+    to be read.
+    """
     try:
         runtime = Runtime(**json.loads((data / NOTE).read_text()))
     except FileNotFoundError:
         raise _not_running(data) from None
+    except PermissionError:
+        raise ConfigurationError(
+            f"{data / NOTE} cannot be read: run this command as the user that runs `pistats up`."
+        ) from None
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
             f"{data / NOTE} is damaged ({error}): stop the system, delete the file, start again."
@@ -66,8 +74,7 @@ def hold(data: Path) -> Iterator[None]:
 
     Raises ConfigurationError that names the process which holds it.
     """
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # visitors' events are for nobody else on this machine
-    with (data / LOCK).open("a+") as lock:
+    with _lock_file(data) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -75,10 +82,35 @@ def hold(data: Path) -> Iterator[None]:
                 f"{data} is in use by `pistats up`, process {_holder(data)}: stop that one (Ctrl-C, or kill "
                 f"{_holder(data)}), or choose another directory with --data and other ports."
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        try:
+            lock.truncate(0)
+            os.write(lock.fileno(), str(os.getpid()).encode())  # unbuffered: a full disk is told here, once
+        except OSError as error:
+            raise _unusable(data, error) from error
         yield
+
+
+def mend_directory(data: Path) -> str:
+    """What to do when `data` cannot be made or written to."""
+    return f"Choose another one with --data, or make it as root: install -d -m 700 -o {os.getuid()} {data}."
+
+
+def _lock_file(data: Path) -> TextIO:
+    """The open lock file in `data`, which is made where it is missing."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)  # visitors' events are for nobody else on this machine
+        return (data / LOCK).open("a+")
+    except OSError as error:
+        raise _unusable(data, error) from error
+
+
+def _unusable(data: Path, error: OSError) -> ConfigurationError:
+    """An operating system names the file at most; a person needs to know which option it is about."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ConfigurationError(
+            f"The disk of the data directory {data} is full: free space, or choose another --data."
+        )
+    return ConfigurationError(f"{data} cannot be the data directory: {error.strerror}. {mend_directory(data)}")
 
 
 def _holder(data: Path) -> str:

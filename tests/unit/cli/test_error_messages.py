@@ -19,6 +19,10 @@ def _doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("stream tail --partition 0 --from yesterday", "trim-horizon"),
         ("replay --group fixed --from 2015-05-17T10:00Z", "trim-horizon"),
+        ("replay --group Again", "lower-case"),
+        ("import /nowhere/a.log --site news --format clf", "No such file"),
+        ("export --site news --from 2026-11-02 --to 2026-11-01", "is after"),
+        ("export --site news --from 2026-11-01 --to 2026-11-01 --out /nowhere/a", "no directory"),
         ("site add b@d", "such as"),
         ("site add news --timezone Mars", "Europe/Berlin"),
         ("site add news --allowed-origin example.com", "https://example.com"),
@@ -69,3 +73,35 @@ def test_a_settings_file_that_cannot_be_read_says_so(tmp_path: Path, capsys: pyt
     (tmp_path / "pistats.toml").write_text("[stream")
 
     assert "pistats.toml cannot be read" in refused(capsys)
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "/sys/kernel", "file/below"])
+def test_a_directory_that_cannot_be_used_is_told_with_what_to_do(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["pistats", "up", "--data", place])
+
+    message = refused(capsys)
+
+    assert f"{place} cannot be the data directory" in message
+    assert "--data, or make it as root: install -d" in message
+
+
+def test_doctor_says_that_nothing_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pistats", "doctor", "--data", "/sys/kernel/pistats"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "│ no │ Data directory │ /sys/kernel:" in capsys.readouterr().out
+
+
+def test_one_port_for_two_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--port", "8501", "--dashboard-port", "8501"]
+    monkeypatch.setattr(sys, "argv", ["pistats", "up", "--data", str(tmp_path), *flags])
+
+    assert "cannot share port 8501" in refused(capsys)

@@ -1,5 +1,7 @@
 """The note of a running system, and the lock that makes it the only one."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,12 @@ def test_a_damaged_note_says_what_to_do(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="delete the file"):
         runtime.read(tmp_path)
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(ConfigurationError, match="full: free space"), runtime.hold(tmp_path):
+        pass
