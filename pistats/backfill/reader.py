@@ -3,12 +3,14 @@
 import gzip
 import hashlib
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from pistats.backfill.unit import Unit
+from pistats.errors import InputError
 
 UNIT_BYTES = 12_000_000
 """Of one unit: 50,000 to 60,000 lines of an access log, some 300 MB of memory in the process that does it."""
@@ -54,6 +56,16 @@ class UnitReader:
         self.skipped_lines = 0
 
     def __iter__(self) -> Iterator[Unit]:
+        """The units that some group lacks. Raises InputError where a packed file is damaged or ends too soon."""
+        try:
+            yield from self._units()
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(
+                f"The file cannot be unpacked to its end ({error}): it is damaged, or was cut short. Import it again "
+                "when it is whole: nothing is imported twice."
+            ) from error
+
+    def _units(self) -> Iterator[Unit]:
         start, line = 0, 1
         while True:
             unit = self._find(start)

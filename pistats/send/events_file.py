@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,16 +41,19 @@ def open_events(path: str) -> BinaryIO:
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterator[EventLine | BadLine]:
-    """Every line that is not blank, in order.
+    """Every line that is not blank, in order. A packed file that is damaged ends with a bad line that says so.
 
     An event without an id gets one from all the bytes up to the end of its line: the same file gives the same ids, so
     does a file that has grown at its end, and two equal lines in a file give two ids.
     """
-    seen = hashlib.blake2b(digest_size=16)
-    for number, line in enumerate(lines, 1):
-        seen.update(line)
-        if line.strip():
-            yield _read_line(number, line, seen.hexdigest)
+    seen, number = hashlib.blake2b(digest_size=16), 0
+    try:
+        for number, line in enumerate(lines, 1):
+            seen.update(line)
+            if line.strip():
+                yield _read_line(number, line, seen.hexdigest)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield BadLine(number + 1, f"from here on the file cannot be unpacked, it is damaged or was cut short: {error}")
 
 
 def _read_line(number: int, line: bytes, new_id: Callable[[], str]) -> EventLine | BadLine:

@@ -3,11 +3,13 @@
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pistats.backfill.reader import Known, KnownUnit, UnitReader, known_units, open_source
 from pistats.backfill.unit import Unit
+from pistats.errors import InputError
 
 LINES = [f"line {number} {'x' * (number % 13)}\n".encode() for number in range(500)]
 CONTENT = b"".join(LINES)
@@ -77,3 +79,12 @@ def test_gzip_is_known_by_its_content(tmp_path: Path) -> None:
         assert raw is not None
         with stream, raw:
             assert [unit.digest for unit in UnitReader(stream, {}, 1_000)] == [unit.digest for unit in units(CONTENT)]
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed[:-8], lambda packed: packed[:40] + b"\xff" * 80])
+def test_a_packed_file_that_is_damaged_is_an_error_that_says_so(tmp_path: Path, damage: Any) -> None:
+    path = tmp_path / "access.log.gz"
+    path.write_bytes(damage(gzip.compress(CONTENT)))
+    stream, _ = open_source(str(path))
+    with stream, pytest.raises(InputError, match="cut short"):
+        list(UnitReader(stream, {}, 1_000))

@@ -44,3 +44,13 @@ def test_a_packed_file_is_unpacked(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b'{"name":"a"}\n'))
     with open_events(str(path)) as source:
         assert len(list(read_lines(source))) == 1
+
+
+def test_a_packed_file_that_was_cut_short_gives_what_it_has_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson.gz"
+    path.write_bytes(gzip.compress(b'{"name":"a"}\n' * 3)[:-8])
+    with open_events(str(path)) as source:
+        *events, end = read_lines(source)
+    assert [event.number for event in events if isinstance(event, EventLine)] == [1, 2, 3]
+    assert isinstance(end, BadLine)
+    assert (end.number, "cut short" in end.reason) == (4, True)
