@@ -4,6 +4,7 @@ Paths are those of the node that the job starts on. A file's units are Ray tasks
 the warehouse, which therefore has to be one that every node reaches: `s3://…`, or a shared folder.
 """
 
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -26,6 +27,8 @@ async def backfill(job: Job) -> dict[str, Any]:
     site, form = job.arguments.site, _format(job.arguments.options)
     if site is None:
         raise FinalError("Which site do the events belong to? Give --site NAME.")
+    for path in job.arguments.files:
+        _check_readable(path)
     client = connect(job.mongodb_uri)
     task = ray.remote(num_cpus=1, max_retries=2)(import_unit)
 
@@ -38,6 +41,17 @@ async def backfill(job: Job) -> dict[str, Any]:
         return {"files": [await _file(job, importer, path, site, form) for path in job.arguments.files]}
     finally:
         await client.close()
+
+
+def _check_readable(path: str) -> None:
+    """Before the first file is imported. Raises FinalError."""
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise FinalError(
+            f"{path}: {error.strerror}. Paths are those of the node that the job runs on; nothing is imported yet."
+        ) from error
 
 
 async def _file(job: Job, importer: Importer, path: str, site: str, form: Format) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rich.table import Column, Table
 
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.jobs.arguments import JobArguments
+from pistats.jobs.job import groups_to_work_for
 from pistats.jobs.runs import JobRun, Runs, result_lines
 from pistats.jobs.submit import submit
 from pistats.local import runtime
@@ -148,7 +149,9 @@ async def _submit(job: str, arguments: JobArguments, wait: bool, data: Path) -> 
     ray_jobs = RayJobs(system.jobs_url or system.ray_address, job_settings(settings, system.mongodb_uri))
     client = connect(system.mongodb_uri)
     try:
-        runs = Runs(client[settings.database()])
+        system_database = client[settings.database()]
+        await groups_to_work_for(system_database, settings, arguments)  # a misspelt one is no failed run
+        runs = Runs(system_database)
         await runs.give_up_silent()
         run = await submit(runs, ray_jobs.launch, job, arguments)
         return await _ended(runs, ray_jobs.failure, run) if wait else run
@@ -209,4 +212,5 @@ def _words(run: JobRun) -> str:
         return escape(run.error.strip().splitlines()[0])
     if run.result is not None:
         return escape(orjson.dumps(run.result, default=str).decode())
-    return escape(str(run.progress.get("step", "")))
+    step, done, total = (run.progress.get(name) for name in ("step", "done", "total"))
+    return escape(f"{step}: {done:,}" + (f" of {total:,}" if total else "")) if step else ""

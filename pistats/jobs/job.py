@@ -20,8 +20,12 @@ from pistats.local import runtime
 from pistats.mongo.client import Document, connect, connect_blocking
 from pistats.mongo.indexes import Database
 from pistats.settings import Settings
+from pistats.sites import SiteStore
 
 log = logging.getLogger(__name__)
+
+STOPPED = "It was stopped. What it has done stays; run it again for the rest."
+"""Recorded of a run that `ray job stop`, Ctrl-C or the end of the system has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +106,14 @@ async def _carry_out(
         await runs.start(run_id, name, arguments)
         try:
             with recorder:
-                groups = await _groups(client, settings, arguments.group)
+                groups = await groups_to_work_for(client[settings.database()], settings, arguments)
                 results = {
                     group: dict(await work(_job(client, arguments, run_id, settings, mongodb_uri, progress, group)))
                     for group in (groups[:1] if once else groups)
                 }
+        except asyncio.CancelledError:
+            await runs.end(run_id, error=STOPPED)
+            raise
         except BaseException as error:
             await runs.end(run_id, error=f"{type(error).__name__}: {error}")
             raise
@@ -137,13 +144,18 @@ def _job(
     )
 
 
-async def _groups(client: AsyncMongoClient[Document], settings: Settings, wanted: str | None) -> list[str]:
-    """The groups to work for, the one that the readers show first. Raises FinalError for one that isn't there."""
-    registered = await Groups(client[settings.database()], settings).list()
+async def groups_to_work_for(system: Database, settings: Settings, arguments: JobArguments) -> list[str]:
+    """The groups to work for, the one that the readers show first.
+
+    Raises FinalError for a group or a site that isn't there: a job that finds nothing to do would look like success.
+    """
+    if arguments.site is not None and await SiteStore(system).get(arguments.site) is None:
+        raise FinalError(f"There is no site called {arguments.site!r}: `pistats site list` shows the names.")
+    registered = await Groups(system, settings).list()
     shown_first = sorted(registered, key=lambda group: group.state != "live")
     names = [group.name for group in shown_first if group.state != "dropping"]
-    if wanted is None:
+    if arguments.group is None:
         return names
-    if wanted not in names:
-        raise FinalError(f"There is no consumer group {wanted}: `pistats group list` shows them.")
-    return [wanted]
+    if arguments.group not in names:
+        raise FinalError(f"There is no consumer group {arguments.group}: `pistats group list` shows them.")
+    return [arguments.group]

@@ -10,7 +10,7 @@ import pytest
 from pistats.consumer.groups import Groups
 from pistats.errors import FinalError
 from pistats.jobs.arguments import JobArguments, parse_arguments
-from pistats.jobs.job import Job, carry_out
+from pistats.jobs.job import STOPPED, Job, carry_out
 from pistats.jobs.runs import SILENT_MS, Runs
 from pistats.mongo.indexes import Database
 from pistats.settings import MongoSettings, Settings
@@ -116,6 +116,40 @@ async def test_a_failure_is_recorded_with_its_reason(database: Database, mongo_u
         recorded = await Runs(database).find("rollup-8")
         assert recorded is not None
         assert (recorded.state, recorded.error) == ("failed", "FinalError: no such column")
+    finally:
+        await database.client.drop_database(f"{database.name}_live")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(JobArguments(site="nwes"), "no site called 'nwes'"), (JobArguments(group="lvie"), "lvie")]
+)
+async def test_a_misspelt_site_or_group_is_an_error_and_not_a_run_that_found_nothing(
+    database: Database, mongo_uri: str, settings: Settings, arguments: JobArguments, said: str
+) -> None:
+    await Groups(database, settings).settle()
+
+    async def work(job: Job) -> Mapping[str, Any]:
+        raise AssertionError("there is nothing to work for")
+
+    try:
+        with pytest.raises(FinalError, match=said):
+            await asyncio.to_thread(carry_out, "rollup", work, arguments, "rollup-9", settings, mongo_uri)
+    finally:
+        await database.client.drop_database(f"{database.name}_live")
+
+
+async def test_a_run_that_is_stopped_says_so(database: Database, mongo_uri: str, settings: Settings) -> None:
+    await Groups(database, settings).settle()
+
+    async def work(job: Job) -> Mapping[str, Any]:
+        raise asyncio.CancelledError  # what asyncio makes of SIGINT and of Ray's `job stop`
+
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.to_thread(carry_out, "rollup", work, JobArguments(), "rollup-10", settings, mongo_uri)
+        recorded = await Runs(database).find("rollup-10")
+        assert recorded is not None
+        assert (recorded.state, recorded.error) == ("failed", STOPPED)
     finally:
         await database.client.drop_database(f"{database.name}_live")
 
