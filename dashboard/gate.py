@@ -78,9 +78,11 @@ class Gate:
 
     async def _answer(self, request: Request) -> Response | None:
         """What the gate itself answers; None means: signed in, pass on."""
-        path, access = request.url.path, self._source.access
+        path = request.url.path
         if path == HEALTH:
             return JSONResponse({"status": "ok"})
+        await self._source.look()
+        access = self._source.access
         if access is None:
             return login_page.starting()
         if path in (LOGIN, START):
@@ -197,6 +199,7 @@ class Gate:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
+        await self._source.look()
         sign_in = self._sign_ins.of(connection.cookies)
         if sign_in is None or not same_origin(connection.headers):
             await receive()
@@ -212,6 +215,7 @@ class Gate:
             waiting = asyncio.ensure_future(receive())
             try:
                 while not waiting.done():
+                    await self._source.look()
                     left_s = (sign_in.expires_time - self._clock()) / 1000
                     now = self._sign_ins.of(connection.cookies)
                     if left_s <= 0 or now is None or (now.role, now.site) != (sign_in.role, sign_in.site):

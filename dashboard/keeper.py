@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +20,15 @@ log = logging.getLogger(__name__)
 REFRESH_S = 2.0
 """How soon a new site, a changed password or a revoked link is noticed: a few tiny reads."""
 
+UNUSED_S = 10.0
+"""Without a request and an open socket for so long, nobody is there who would notice."""
+
+UNUSED_REFRESH_S = 30.0
+"""Then it is read so often: what MongoDB said last, should it be away when somebody comes, is no older."""
+
+WAKE_S = 2.0
+"""How long the first request after such a time waits for MongoDB."""
+
 END_S = 2.0
 """How long a browser that signs out waits for MongoDB."""
 
@@ -25,10 +37,16 @@ RETRY_S = 0.5
 
 
 class Keeper:
-    """The latest known access and sites; both survive MongoDB being away."""
+    """The latest known access and sites; both survive MongoDB being away. Hardly reads while nobody asks."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds, from anywhere."""
         self._database = database
+        self._clock = clock
+        self._looked = clock()
+        self._rests = False
+        self._wanted = asyncio.Event()
+        self._fresh = asyncio.Event()
         self._access: DashboardAccess | None = None
         self._sites: tuple[str, ...] = ()
         self._ending: dict[str, int] = {}
@@ -54,15 +72,40 @@ class Keeper:
         except (PyMongoError, TimeoutError) as error:
             log.warning("That someone has signed out is stored when MongoDB answers again: %s", error)
 
+    @property
+    def rests(self) -> bool:
+        """Whether nobody has asked for long, so that what is known may be old."""
+        return self._rests
+
+    async def look(self) -> None:
+        """Call it before `access` decides. Waits only when nobody has asked for long, and never for MongoDB's return.
+
+        While `run` runs, what is known then is seconds old at most.
+        """
+        self._looked = self._clock()
+        if self._rests:
+            self._rests = False
+            self._fresh.clear()
+            self._wanted.set()
+        await _wait(self._fresh, WAKE_S)
+
     async def run(self) -> None:
         """Refreshes until cancelled."""
         while True:
-            try:
-                await self.refresh()
-                await asyncio.sleep(REFRESH_S)
-            except PyMongoError as error:
-                log.debug("Sites and access could not be read: %s", error)
-                await asyncio.sleep(RETRY_S)
+            self._wanted.clear()
+            await _wait(self._wanted, await self._try_refresh())
+
+    async def _try_refresh(self) -> float:
+        """How long to pause after it."""
+        try:
+            await self.refresh()
+        except PyMongoError as error:
+            log.debug("Sites and access could not be read: %s", error)
+            return RETRY_S
+        finally:
+            self._fresh.set()
+        self._rests = self._clock() - self._looked > UNUSED_S
+        return UNUSED_REFRESH_S if self._rests else REFRESH_S
 
     async def refresh(self) -> None:
         """Reads both once. Started without `pistats up`, the first start prints the password here."""
@@ -86,3 +129,10 @@ class Keeper:
         for sign_in_id in told:
             self._ending.pop(sign_in_id, None)
         return found | self._ending.keys()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Returns when the event is set, or after the time-out."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

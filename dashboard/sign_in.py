@@ -49,7 +49,10 @@ class AccessSource(Protocol):
 
 
 class AccessKeeper(AccessSource, Protocol):
-    """Where the gate also says who has signed out."""
+    """Where the gate also says that somebody is there, and who has signed out."""
+
+    async def look(self) -> None:
+        """Makes sure that `access` is what holds now, as far as that can be known."""
 
     async def end(self, sign_in_id: str, expires_time: int) -> None:
         """Ends a sign-in before its time (Unix ms)."""

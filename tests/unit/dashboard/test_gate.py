@@ -46,6 +46,11 @@ class Clock:
 @dataclass
 class Source:
     access: DashboardAccess | None
+    stored: DashboardAccess | None = None
+    """What the next look finds; None: what is known already."""
+
+    async def look(self) -> None:
+        self.access = self.stored or self.access
 
     async def end(self, sign_in_id: str, _expires_time: int) -> None:
         assert self.access is not None
@@ -223,6 +228,31 @@ async def test_a_changed_password_ends_every_sign_in(client: Client, source: Sou
     await client.sign_in()
     source.access = DashboardAccess(hashed, "another secret")
     assert (await client.get("/")).status == 401
+
+
+async def test_what_changed_while_nobody_was_there_holds_for_the_first_request(
+    client: Client, source: Source, hashed: str
+) -> None:
+    await client.sign_in()
+    source.stored = DashboardAccess(hashed, "another secret")
+    assert (await client.get("/")).status == 401
+
+
+async def test_what_changed_while_nobody_was_there_holds_for_the_first_socket(
+    client: Client, source: Source, hashed: str
+) -> None:
+    await client.sign_in()
+    source.stored = DashboardAccess(hashed, "another secret")
+    await expect_refused(client)
+
+
+async def test_an_open_socket_keeps_looking(client: Client, source: Source, hashed: str) -> None:
+    await client.sign_in()
+    async with client.session.ws_connect(client.url + "/socket") as inside:
+        await inside.send_str("hello")
+        await inside.receive_str()
+        source.stored = DashboardAccess(hashed, "another secret")
+        assert (await inside.receive(timeout=10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
 
 async def test_a_viewer_signs_in_as_a_viewer(client: Client) -> None:
