@@ -1,6 +1,6 @@
 """Events, chunks and files for tests of the warehouse, and every event that a reader sees."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ SITE = "news.example"
 DAY_MS = 86_400_000
 NOON = 1_764_072_000_000
 """2025-11-25T12:00:00Z."""
+
+ArchiveEvents = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
+"""What the fixture `archive` of the warehouse's contract tests is."""
 
 
 class DeathError(BaseException):

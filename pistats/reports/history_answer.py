@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from pistats.clock import Clock
+from pistats.reports.answer import RollupAnswer
 from pistats.reports.history import (
     EVENT_METRICS,
     SESSION_METRICS,
@@ -20,12 +20,11 @@ from pistats.reports.history_count import Wanted, count_pieces
 from pistats.reports.history_pieces import PERIODS, Pieces, may_use_rollups, pieces_of_rows, pieces_of_total
 from pistats.sites import Site
 from pistats.warehouse.condition import compile_condition
-from pistats.warehouse.engine import Connection, FoundEvents, QueryEngine, Source
+from pistats.warehouse.engine import Connection, FoundEvents
 from pistats.warehouse.measures import Grouping, Measure, Rows, present
 from pistats.warehouse.periods import Granularity, SiteDays
 from pistats.warehouse.rollup_files import Rollup, RollupStore
 from pistats.warehouse.sessions import MARGIN_MS
-from pistats.warehouse.storage import Storage
 
 ROWS, TOTAL = "row_sums", "total_sums"
 
@@ -46,22 +45,8 @@ class NoEvents:
         """Makes no view: nothing asks for it."""
 
 
-class HistoryAnswer:
-    """Answers history questions of any site. Without `rollups` everything is counted from events: the same numbers."""
-
-    def __init__(
-        self,
-        source: Source,
-        engine: QueryEngine,
-        clock: Clock,
-        rollups: RollupStore | None = None,
-        storage: Storage | None = None,
-    ) -> None:
-        self._source = source
-        self._engine = engine
-        self._clock = clock
-        self._rollups = rollups
-        self._storage = storage
+class HistoryAnswer(RollupAnswer):
+    """Answers history questions."""
 
     async def of(self, site: Site, query: HistoryQuery) -> HistoryReport:
         """The report; see `HistoryReport`. Reads only, so it may be repeated."""
@@ -98,8 +83,9 @@ class HistoryAnswer:
         events = await self._source.events(site.name, days.from_ms - margin, days.to_ms + margin)
         complete_through = events.complete_through
         rows, total = Pieces("day", ranges=(days,)), Pieces("day", ranges=(so_far,))
-        if self._rollups is not None and self._storage is not None and may_use_rollups(query):
-            rows, total = await self._pieces(self._rollups, site, query, days, so_far, events)
+        rollups = self._rollups if may_use_rollups(query) else None
+        if rollups is not None:
+            rows, total = await self._pieces(rollups.store, site, query, days, so_far, events)
         there: FoundEvents | NoEvents = events
         if ranges := (*rows.all_ranges(), *total.all_ranges()):
             first, last = min(one.from_ms for one in ranges), max(one.to_ms for one in ranges)
@@ -111,7 +97,7 @@ class HistoryAnswer:
         def work(connection: Connection) -> tuple[Rows, Rows]:
             of_rows, of_total = asked.groupings
             wanted = (Wanted(ROWS, of_rows, rows), Wanted(TOTAL, of_total, total))
-            count_pieces(connection, self._storage, asked, wanted)
+            count_pieces(connection, None if rollups is None else rollups.storage, asked, wanted)
             return (
                 present(connection, ROWS, query.by, query.metrics, query.limit + 1),
                 present(connection, TOTAL, (), query.metrics, 1),

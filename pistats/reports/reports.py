@@ -5,6 +5,7 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pistats.clock import Clock, now_ms
+from pistats.reports.answer import RollupFiles
 from pistats.reports.events import EventsAnswer, EventsPage, EventsQuery
 from pistats.reports.funnel import FunnelAnswer, FunnelQuery, FunnelReport
 from pistats.reports.history import HistoryQuery, HistoryReport
@@ -42,9 +43,9 @@ class Reports:
         self._system = system
         self._root = root
         self._clock = clock
-        rollups = (RollupStore(group), Storage(root)) if root else ()
-        self._history = HistoryAnswer(source, engine, clock, *rollups)
-        self._retention = RetentionAnswer(source, engine, clock, *rollups)
+        rollups = RollupFiles(RollupStore(group), Storage(root)) if root else None
+        self._history = HistoryAnswer(source, engine, clock, rollups)
+        self._retention = RetentionAnswer(source, engine, clock, rollups)
         self._cell = CellAnswer(source, engine)
         self._cells = CellsAnswer(source, group, clock)
         self._funnel = FunnelAnswer(source, engine)

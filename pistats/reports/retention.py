@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from pistats.clock import Clock
 from pistats.errors import QueryError
+from pistats.reports.answer import RollupAnswer
 from pistats.reports.history import check_range
 from pistats.sites import Site
 from pistats.warehouse.activity import Activity, activity_until
 from pistats.warehouse.cohorts import CohortCounts, CohortQuestion, count_cohorts
 from pistats.warehouse.condition import compile_condition, is_text
-from pistats.warehouse.engine import Connection, QueryEngine, Source
+from pistats.warehouse.engine import Connection
 from pistats.warehouse.periods import DAY_MS, SiteDays, date_of, day_start_ms, next_period, period_start
-from pistats.warehouse.rollup_files import RollupStore
-from pistats.warehouse.storage import Storage
 
 MAX_PERIODS = 400
 """Cohorts of one grid, and periods of one cohort: a year of days."""
@@ -83,23 +81,8 @@ class RetentionReport:
     complete_through: int | None
 
 
-class RetentionAnswer:
-    """Answers retention questions of any site."""
-
-    def __init__(
-        self,
-        source: Source,
-        engine: QueryEngine,
-        clock: Clock,
-        rollups: RollupStore | None = None,
-        storage: Storage | None = None,
-    ) -> None:
-        """With `rollups`, questions about any event know visitors of days whose raw events are gone, too."""
-        self._source = source
-        self._engine = engine
-        self._clock = clock
-        self._rollups = rollups
-        self._storage = storage
+class RetentionAnswer(RollupAnswer):
+    """Answers retention questions. With rollups, those about any event know visitors whose raw events are gone, too."""
 
     async def of(self, site: Site, query: RetentionQuery) -> RetentionReport:
         """The report; see `RetentionReport`. Reads only, so it may be repeated."""
@@ -107,9 +90,9 @@ class RetentionAnswer:
         asked = question(query, days)
 
         activity: Activity | None = None
-        if asked.of_any_event and self._rollups is not None and self._storage is not None:
+        if asked.of_any_event and self._rollups is not None:
             activity, events = await activity_until(
-                self._source, self._rollups, self._storage, site.name, site.timezone, days.to_date
+                self._source, self._rollups.store, self._rollups.storage, site.name, site.timezone, days.to_date
             )
         else:
             events = await self._source.events(site.name, 0, days.to_ms + DAY_MS)

@@ -1,6 +1,6 @@
 """A group's database, a system database and a warehouse of each test's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from pistats.warehouse.compact import Compaction, Sizes
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.storage import Storage
 from pistats.warehouse.writer import FileWriter
+from tests.plain_history import Event
+from tests.warehouse_events import ArchiveEvents, chunk_document
 
 
 @pytest.fixture
@@ -50,6 +52,17 @@ def new_archive(group: Database, system: Database, root: str) -> Callable[..., A
         return Archive(group, system, storage, writer, unit_events=unit_events, clock=clock)
 
     return make
+
+
+@pytest.fixture
+def archive(group: Database, new_archive: Callable[..., Archive]) -> ArchiveEvents:
+    """Archives events that came as one chunk."""
+
+    async def run(events: Sequence[Event]) -> None:
+        await group["chunks"].insert_one(chunk_document(sorted(events, key=lambda one: one["offset"])))
+        await new_archive().run(lambda _: None)
+
+    return run
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What is counted from the warehouse and what was counted live are the same numbers, or the difference is named."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -14,7 +13,6 @@ from pistats.visitors.retention import RetentionCells
 from pistats.visitors.visitors import Visitors
 from pistats.visitors.zones import LocalDays
 from pistats.warehouse.activity import activity_until
-from pistats.warehouse.archive import Archive
 from pistats.warehouse.cohort_cells import (
     cells_of,
     cells_table,
@@ -29,10 +27,10 @@ from pistats.warehouse.rollup import Rollups
 from pistats.warehouse.rollup_files import RollupStore, write_cohorts
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.storage import Storage
-from tests.contract.warehouse.test_rollups import BERLIN, NOW, archived, some_events
+from tests.contract.warehouse.test_rollups import BERLIN, NOW, some_events
 from tests.plain_history import Event
 from tests.table_events import SITE, an_event
-from tests.warehouse_events import chunk_document
+from tests.warehouse_events import ArchiveEvents, chunk_document
 
 TODAY = date(2026, 11, 4)
 DAY_MS = 86_400_000
@@ -53,11 +51,11 @@ async def test_every_cell_of_the_cohorts(
     group: Database,
     source: EventSource,
     root: str,
-    new_archive: Callable[..., Archive],
+    archive: ArchiveEvents,
     rolled_up: bool,
 ) -> None:
     events = some_events(250, seed=11)
-    await archived(group, new_archive, events[:200])
+    await archive(events[:200])
     await group["chunks"].insert_one(chunk_document(events[200:]))
     await counted_live(group, events)
     store, storage = RollupStore(group), Storage(root)
@@ -92,7 +90,7 @@ async def test_every_cell_of_the_cohorts(
 
 
 async def test_a_day_in_live_minutes_ledger_and_warehouse(
-    group: Database, source: EventSource, new_archive: Callable[..., Archive]
+    group: Database, source: EventSource, archive: ArchiveEvents
 ) -> None:
     events = [
         an_event(
@@ -108,12 +106,12 @@ async def test_a_day_in_live_minutes_ledger_and_warehouse(
     ]
     events.append(an_event(500, event_time=DAY - 5 * DAY_MS, received_time=DAY + 50, path="/"))  # too late to be live
     imported = an_event(7, partition=-1, event_time=DAY + 5, received_time=DAY + 9 * DAY_MS, path="/", event_id="i")
-    await archived(group, new_archive, events[:400])
+    await archive(events[:400])
     await group["chunks"].insert_one(chunk_document(events[400:]))
     buckets = LiveBuckets(0)
     buckets.fold([{**event} for event in events])
     await group["minutes"].insert_many(buckets.documents())
-    await archived(group, new_archive, [imported])
+    await archive([imported])
     bots = sum(event["is_bot"] for event in events)
     ledger = {"enriched": 501 - bots, "bots": bots, "first_offset": 0, "end_offset": 501}
     await group["ledger"].insert_one({"_id": {"partition": 0, "minute": DAY}, **ledger})

@@ -23,10 +23,9 @@ from pistats.sites import SiteStore
 from pistats.visitors.retention import RetentionCells
 from pistats.visitors.visitors import Visitors
 from pistats.visitors.zones import LocalDays
-from pistats.warehouse.archive import Archive
-from tests.contract.warehouse.test_rollups import archived
 from tests.plain_history import Event
 from tests.table_events import SITE, an_event
+from tests.warehouse_events import ArchiveEvents
 
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 
@@ -36,7 +35,7 @@ def day_ms(day: date) -> int:
 
 
 @pytest.fixture
-async def events(group: Database, system: Database, new_archive: Callable[..., Archive]) -> list[Event]:
+async def events(group: Database, system: Database, archive: ArchiveEvents) -> list[Event]:
     """Events of the last ten days, archived, and counted live as a consumer does."""
     await SiteStore(system).add(SITE)
     found = []
@@ -52,7 +51,7 @@ async def events(group: Database, system: Database, new_archive: Callable[..., A
                 is_bot=number % 9 == 0,
             )
         )
-    await archived(group, new_archive, found)
+    await archive(found)
     visitors, cells, buckets = (
         Visitors(0, lambda _: LocalDays(ZoneInfo("UTC")), 1_000),
         RetentionCells(0),

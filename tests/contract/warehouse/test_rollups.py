@@ -16,6 +16,7 @@ import pytest
 from pistats.clock import now_ms
 from pistats.identity import bucket_of
 from pistats.mongo.indexes import Database
+from pistats.reports.answer import RollupFiles
 from pistats.reports.history import GRANULARITIES, METRICS, Compare, HistoryQuery
 from pistats.reports.history_answer import HistoryAnswer
 from pistats.reports.retention import RetentionAnswer, RetentionQuery
@@ -33,7 +34,7 @@ from pistats.warehouse.storage import Storage
 from pistats.warehouse.sweep import Sweep
 from tests.plain_history import Event, history
 from tests.table_events import SITE, a_site, an_event
-from tests.warehouse_events import DeathError, chunk_document, files_on_disk
+from tests.warehouse_events import ArchiveEvents, DeathError, chunk_document, files_on_disk
 
 FIRST = date(2026, 10, 19)
 """A Monday; clocks in Berlin go back on the 25th."""
@@ -83,13 +84,35 @@ def engine() -> Iterator[QueryEngine]:
 
 
 @pytest.fixture
-def rollups(group: Database, source: EventSource, root: str) -> Rollups:
-    return Rollups(RollupStore(group), source, Storage(root), "live", "run", lambda: NOW)
+def store(group: Database) -> RollupStore:
+    return RollupStore(group)
 
 
-async def archived(group: Database, new_archive: Callable[..., Archive], events: list[Event]) -> None:
-    await group["chunks"].insert_one(chunk_document(sorted(events, key=lambda one: one["offset"])))
-    await new_archive().run(lambda _: None)
+@pytest.fixture
+def storage(root: str) -> Storage:
+    return Storage(root)
+
+
+@pytest.fixture
+def rollups(store: RollupStore, source: EventSource, storage: Storage) -> Rollups:
+    return Rollups(store, source, storage, "live", "run", lambda: NOW)
+
+
+@pytest.fixture
+def plain(source: EventSource, engine: QueryEngine) -> HistoryAnswer:
+    """Answers from events alone."""
+    return HistoryAnswer(source, engine, lambda: NOW)
+
+
+@pytest.fixture
+def quick(source: EventSource, engine: QueryEngine, store: RollupStore, storage: Storage) -> HistoryAnswer:
+    """Answers from rollups, too."""
+    return HistoryAnswer(source, engine, lambda: NOW, RollupFiles(store, storage))
+
+
+async def count_all(rollups: Rollups) -> int:
+    """Make every rollup that is to be made; how many were."""
+    return await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
 
 
 QUESTIONS: list[dict[str, Any]] = [
@@ -131,26 +154,24 @@ async def assert_same_both_ways(plain: HistoryAnswer, quick: HistoryAnswer, aske
 
 async def test_the_same_numbers_from_rollups_as_from_events(
     group: Database,
-    source: EventSource,
-    root: str,
-    engine: QueryEngine,
+    store: RollupStore,
+    plain: HistoryAnswer,
+    quick: HistoryAnswer,
     rollups: Rollups,
+    archive: ArchiveEvents,
     new_archive: Callable[..., Archive],
 ) -> None:
-    store = RollupStore(group)
-    plain = HistoryAnswer(source, engine, lambda: NOW)
-    quick = HistoryAnswer(source, engine, lambda: NOW, store, Storage(root))
     events = some_events(1_500, seed=1)
-    await archived(group, new_archive, events)
+    await archive(events)
 
-    written = await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+    written = await count_all(rollups)
 
     days = await store.find(SITE, "day", FIRST, FIRST + timedelta(days=20))
     assert set(days) >= {FIRST + timedelta(days=number) for number in range(1, 16)}
     assert len(await store.find(SITE, "month", date(2026, 10, 1), FIRST)) == 1
     assert written > 18
     await assert_same_both_ways(plain, quick, EVERY_QUESTION + EVERY_RANGE)
-    assert await rollups.run(BERLIN, await rollups.days_to_count(BERLIN)) == 0, "a second run changes nothing"
+    assert await count_all(rollups) == 0, "a second run changes nothing"
 
     # Late events, still waiting: some join sessions across midnight.
     late = some_events(40, seed=2, first=2_000, days=(3, 6))
@@ -161,7 +182,7 @@ async def test_the_same_numbers_from_rollups_as_from_events(
     await new_archive().run(lambda _: None)
     await assert_same_both_ways(plain, quick, EVERY_QUESTION[::2])
 
-    assert await rollups.run(BERLIN, await rollups.days_to_count(BERLIN)) > 0
+    assert await count_all(rollups) > 0
     await assert_same_both_ways(plain, quick)
     everything = [*events, *late]
     month = history(everything, "Europe/Berlin", "2026-10-01", "2026-10-31", ("page",))
@@ -178,18 +199,11 @@ async def test_the_same_numbers_from_rollups_as_from_events(
 
 
 async def test_a_range_under_way_is_compared_with_as_much_of_the_one_before(
-    group: Database,
-    source: EventSource,
-    root: str,
-    engine: QueryEngine,
-    rollups: Rollups,
-    new_archive: Callable[..., Archive],
+    plain: HistoryAnswer, quick: HistoryAnswer, rollups: Rollups, archive: ArchiveEvents
 ) -> None:
     events = [event for event in some_events(900, seed=4, days=(-20, 16)) if event["event_time"] < NOW]
-    await archived(group, new_archive, events)
-    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
-    plain = HistoryAnswer(source, engine, lambda: NOW)
-    quick = HistoryAnswer(source, engine, lambda: NOW, RollupStore(group), Storage(root))
+    await archive(events)
+    await count_all(rollups)
     for from_date, to_date, compare in COMPARED:
         query = HistoryQuery(from_date=from_date, to_date=to_date, metrics=METRICS, compare=compare)
         expected = (await plain.of(BERLIN, query)).comparison
@@ -212,16 +226,10 @@ async def test_a_range_under_way_is_compared_with_as_much_of_the_one_before(
 
 
 async def test_a_month_by_page_reads_no_event(
-    group: Database,
-    source: EventSource,
-    root: str,
-    engine: QueryEngine,
-    rollups: Rollups,
-    new_archive: Callable[..., Archive],
+    storage: Storage, quick: HistoryAnswer, rollups: Rollups, archive: ArchiveEvents
 ) -> None:
-    await archived(group, new_archive, some_events(300, seed=3))
-    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
-    quick = HistoryAnswer(source, engine, lambda: NOW, RollupStore(group), Storage(root))
+    await archive(some_events(300, seed=3))
+    await count_all(rollups)
     query = HistoryQuery(
         from_date=date(2026, 10, 1), to_date=date(2026, 10, 31), by=("page",), granularity="month", metrics=METRICS
     )
@@ -229,7 +237,7 @@ async def test_a_month_by_page_reads_no_event(
     by_week = replace(free, by=("time", "page"), granularity="week")
     expected = [await quick.of(BERLIN, one) for one in (query, free, by_week)]
 
-    Storage(root).delete_folder("live")
+    storage.delete_folder("live")
 
     assert [await quick.of(BERLIN, one) for one in (query, free, by_week)] == expected
     daily = HistoryQuery(from_date=date(2026, 10, 20), to_date=date(2026, 10, 30), by=("time",), metrics=METRICS)
@@ -237,11 +245,10 @@ async def test_a_month_by_page_reads_no_event(
 
 
 async def test_a_dropped_group_leaves_neither_events_nor_rollups(
-    group: Database, root: str, rollups: Rollups, new_archive: Callable[..., Archive]
+    group: Database, storage: Storage, rollups: Rollups, archive: ArchiveEvents
 ) -> None:
-    await archived(group, new_archive, some_events(100, seed=3, days=(8, 10)))
-    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
-    storage = Storage(root)
+    await archive(some_events(100, seed=3, days=(8, 10)))
+    await count_all(rollups)
     with storage.create("other/file") as file:
         file.write(b"of another group")
     assert len(storage.list("")) > 2
@@ -255,11 +262,13 @@ async def test_a_dropped_group_leaves_neither_events_nor_rollups(
 async def test_a_run_that_dies_leaves_garbage_that_is_swept(
     group: Database,
     root: str,
+    storage: Storage,
+    store: RollupStore,
     rollups: Rollups,
-    new_archive: Callable[..., Archive],
+    archive: ArchiveEvents,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await archived(group, new_archive, some_events(100, seed=3, days=(0, 2)))
+    await archive(some_events(100, seed=3, days=(0, 2)))
     days = await rollups.days_to_count(BERLIN)
 
     async def die(*_: Any) -> None:
@@ -270,10 +279,10 @@ async def test_a_run_that_dies_leaves_garbage_that_is_swept(
         with pytest.raises(DeathError):
             await rollups.run(BERLIN, days)
     await rollups.run(BERLIN, days)
-    listed = await RollupStore(group).paths() | {file.path for file in await Manifest(group).files()}
+    listed = await store.paths() | {file.path for file in await Manifest(group).files()}
     assert listed < files_on_disk(root)
 
-    swept = await Sweep(group, Storage(root), "live", grace_s=60, clock=lambda: now_ms() + 25 * HOUR_MS).run()
+    swept = await Sweep(group, storage, "live", grace_s=60, clock=lambda: now_ms() + 25 * HOUR_MS).run()
 
     assert swept.garbage == 2
     assert files_on_disk(root) == listed
@@ -281,17 +290,16 @@ async def test_a_run_that_dies_leaves_garbage_that_is_swept(
 
 async def test_marks_go_when_their_days_are_counted_and_stay_when_they_were_made_again(
     group: Database,
-    source: EventSource,
-    root: str,
-    engine: QueryEngine,
+    store: RollupStore,
+    plain: HistoryAnswer,
+    quick: HistoryAnswer,
     rollups: Rollups,
-    new_archive: Callable[..., Archive],
+    archive: ArchiveEvents,
 ) -> None:
-    store = RollupStore(group)
-    await archived(group, new_archive, some_events(300, seed=4))
+    await archive(some_events(300, seed=4))
     before = await store.marks(SITE)
 
-    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
+    await count_all(rollups)
 
     kept = await store.marks(SITE)
     assert set(before) - set(kept) >= {"2026-10-20", "2026-10-30"}
@@ -304,8 +312,6 @@ async def test_marks_go_when_their_days_are_counted_and_stay_when_they_were_made
     key = {"_id.granularity": "day", "_id.start": day.isoformat()}
     await group["rollups"].update_one(key, {"$unset": {"format": 1}})
     query = HistoryQuery(from_date=FIRST, to_date=FIRST + timedelta(days=8), metrics=METRICS, by=("page",))
-    plain = HistoryAnswer(source, engine, lambda: NOW)
-    quick = HistoryAnswer(source, engine, lambda: NOW, store, Storage(root))
     assert await quick.of(BERLIN, query) == await plain.of(BERLIN, query)
     days = await rollups.days_to_count(BERLIN)
     assert day in days
@@ -314,10 +320,8 @@ async def test_marks_go_when_their_days_are_counted_and_stay_when_they_were_made
     assert await quick.of(BERLIN, query) == await plain.of(BERLIN, query)
 
 
-async def test_parts_of_a_period_add_up(
-    group: Database, source: EventSource, new_archive: Callable[..., Archive]
-) -> None:
-    await archived(group, new_archive, some_events(400, seed=5, days=(0, 2)))
+async def test_parts_of_a_period_add_up(source: EventSource, archive: ArchiveEvents) -> None:
+    await archive(some_events(400, seed=5, days=(0, 2)))
     days = SiteDays("Europe/Berlin", FIRST, FIRST)
     events = await source.events(SITE, days.from_ms - DAY_MS, days.to_ms + DAY_MS)
     [unit] = units_of(events, days)
@@ -338,16 +342,10 @@ async def test_parts_of_a_period_add_up(
 
 
 async def test_a_rollup_outlives_its_events(
-    group: Database,
-    source: EventSource,
-    root: str,
-    engine: QueryEngine,
-    rollups: Rollups,
-    new_archive: Callable[..., Archive],
+    group: Database, root: str, store: RollupStore, quick: HistoryAnswer, rollups: Rollups, archive: ArchiveEvents
 ) -> None:
-    await archived(group, new_archive, some_events(300, seed=6))
-    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
-    quick = HistoryAnswer(source, engine, lambda: NOW, RollupStore(group), Storage(root))
+    await archive(some_events(300, seed=6))
+    await count_all(rollups)
     query = HistoryQuery(from_date=FIRST + timedelta(days=1), to_date=FIRST + timedelta(days=4), metrics=METRICS)
     before = await quick.of(BERLIN, query)
 
@@ -360,7 +358,7 @@ async def test_a_rollup_outlives_its_events(
 
     assert before.totals["events"] > 50
     assert await quick.of(BERLIN, query) == before
-    left = await RollupStore(group).find(SITE, "day", FIRST, oldest + timedelta(days=1))
+    left = await store.find(SITE, "day", FIRST, oldest + timedelta(days=1))
     assert {one.start for one in left.values() if one.has_seen} == {oldest, oldest + timedelta(days=1)}
     for one in left.values():
         names = pq.read_schema(Path(root) / str(one.visitors_path)).names
@@ -371,14 +369,15 @@ async def test_a_rollup_outlives_its_events(
 async def test_the_first_event_ever_is_known_when_it_is_gone(
     group: Database,
     source: EventSource,
-    root: str,
+    storage: Storage,
+    store: RollupStore,
     engine: QueryEngine,
     rollups: Rollups,
-    new_archive: Callable[..., Archive],
+    archive: ArchiveEvents,
 ) -> None:
-    await archived(group, new_archive, some_events(150, seed=8))
-    await rollups.run(BERLIN, await rollups.days_to_count(BERLIN))
-    quick = RetentionAnswer(source, engine, lambda: NOW, RollupStore(group), Storage(root))
+    await archive(some_events(150, seed=8))
+    await count_all(rollups)
+    quick = RetentionAnswer(source, engine, lambda: NOW, RollupFiles(store, storage))
     plain = RetentionAnswer(source, engine, lambda: NOW)
     queries = [
         RetentionQuery(from_date=FIRST, to_date=date(2026, 11, 4), granularity=granularity, mode=mode)
@@ -396,19 +395,17 @@ async def test_the_first_event_ever_is_known_when_it_is_gone(
 
 async def test_compaction_makes_no_rollup_stale(
     group: Database,
+    store: RollupStore,
     rollups: Rollups,
-    new_archive: Callable[..., Archive],
+    archive: ArchiveEvents,
     new_compaction: Callable[..., Compaction],
 ) -> None:
-    store = RollupStore(group)
     day = date(2026, 10, 27)
     start = int(datetime(2026, 10, 26, 23, tzinfo=UTC).timestamp() * 1000)
     for number in range(4):  # sessions over midnight, then the next day's events, archived bit by bit
         times = [start + DAY_MS + (number - 1) * 600_000 + second * 1_000 for second in range(60)]
-        await archived(
-            group,
-            new_archive,
-            [an_event(number * 100 + at, event_time=time, visitor_id=f"v{at}") for at, time in enumerate(times)],
+        await archive(
+            [an_event(number * 100 + at, event_time=time, visitor_id=f"v{at}") for at, time in enumerate(times)]
         )
     await rollups.run(BERLIN, [day])
     [before] = (await store.find(SITE, "day", day, day)).values()
