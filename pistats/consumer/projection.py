@@ -196,10 +196,17 @@ class Projection:
         self._cells.fold(changes)
 
     def _merge(self, merge: VisitorMerge) -> None:
-        """Nothing of a visitor who was erased since the backfill read the tombstones: it may be what was erased."""
+        """Nothing of a visitor who was erased since the backfill read the tombstones: it may be what was erased.
+
+        Who knew of the tombstone brings a new visitor: the former one has to be gone first, as for events, or the
+        request to erase, which may come later, would take both.
+        """
         erased_time = self._erasures.time_of(merge.site, merge.visitor_id)
-        if erased_time is None or merge.known_time > erased_time:
-            self._visitors.merge(merge.site, merge.visitor_id, merge.first_time, merge.days)
+        if erased_time is not None:
+            if merge.known_time <= erased_time:
+                return
+            self._visitors.erase(merge.site, merge.visitor_id, erased_time)
+        self._visitors.merge(merge.site, merge.visitor_id, merge.first_time, merge.days)
 
     def _erased_time(self, site: str, visitor_id: str) -> int:
         """Until when the visitor is erased: as the tombstone says. Without one, which comes first, until now."""

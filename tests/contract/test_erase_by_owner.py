@@ -154,6 +154,29 @@ async def test_a_merge_by_someone_who_did_not_know_of_the_erasure_brings_nobody_
     assert await database["visitors"].count_documents({"_id.visitor_id": "ann"}) == 1
 
 
+@pytest.mark.parametrize("merged_first", [True, False])
+async def test_a_backfill_of_who_came_back_stays_whether_it_or_the_request_to_erase_comes_first(
+    database: Database, merged_first: bool
+) -> None:
+    await ensure_group_indexes(database, 3_600)
+    owner = Owner(database, database)
+    await owner.consume(view(NOON, "before"))
+    tombstone = await request_erasure(database, *ANN, lambda: NOON)
+    owner.now = tombstone.erased_time + 1_000
+    day = NOON // DAY_MS + 1
+    merge = Work(merged=[VisitorMerge(*ANN, day * DAY_MS, [day], tombstone.erased_time + 1)])
+    erase = Work(erased=[ANN])
+
+    for work in (merge, erase) if merged_first else (erase, merge):
+        await owner.do(work)
+
+    found = await stored(database)
+    (ann,) = found["visitors"]
+    assert (ann["first_time"], ann["first_day"]) == (day * DAY_MS, day)
+    assert {cell.size for cell in found["cells"].values()} == {1}
+    assert len(found["cells"]) == 3, "a day, a week and a month"
+
+
 async def test_the_stored_feed_of_an_owner_that_has_just_started_forgets_the_visitor(database: Database) -> None:
     await ensure_group_indexes(database, 3_600)
     feed = LiveFeed(0)

@@ -34,6 +34,7 @@ async def main(uri: str, database: str, frames_file: str, owner: str, lease_s: f
             consumers=ConsumerSettings(max_batch_events=40, lease_s=lease_s, pause_before_retry_s=0.05),
             live=LiveSettings(),
             transform=Transform(),
+            system=client[database],  # erasures of a test are beside its counts
         ).run()
 
 

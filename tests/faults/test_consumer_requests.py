@@ -22,6 +22,7 @@ from pistats.mongo.indexes import Database, ensure_group_indexes
 from pistats.settings import ConsumerSettings, LiveSettings
 from pistats.stream.batch import Fetched
 from pistats.warehouse.chunk import decode_chunk
+from pistats.warehouse.erase import request_erasure
 from tests.faults.dying_consumer import Point
 from tests.faults.test_consumer_process import FRAME_EVENTS, checkpoint, frame, process
 
@@ -175,6 +176,39 @@ async def test_a_consumer_killed_while_it_redoes_a_dead_letter_counts_it_once(
     with process(mongo_uri, group, frames, "a", lease_s=30):
         await until_done(group, "redo:0:7", "redo:0:39")
     assert await counted(group) == all_are(FRAME_EVENTS - 2, dead=2)
+
+
+@pytest.mark.parametrize("point", [Point.FIRST_WRITE, Point.LAST_WRITE, Point.COMMITTED], ids=str)
+@pytest.mark.parametrize("commit", [1, 2])
+@pytest.mark.parametrize("first", ["merge", "erase"])
+async def test_a_merge_and_an_erasure_of_one_visitor_at_once_leave_nobody_wherever_the_owner_is_killed(
+    mongo_uri: str, group: Database, tmp_path: Path, point: Point, commit: int, first: str
+) -> None:
+    """The merge was asked for by who did not know of the erasure. Whoever else is in it is merged, once."""
+    frames = tmp_path / "frames.pickle"
+    frames.write_bytes(pickle.dumps([(FRAME_EVENTS, FRAME)]))
+    tombstone = await request_erasure(group, "s", "v1")
+    day = 20_000
+    visitors = [["s", name, day * DAY_MS, [day]] for name in ("v1", "v2", "new")]
+    merge = merge_visitors("merge", 0, visitors, tombstone.erased_time)
+    erase = erase_visitor(0, "s", "v1", tombstone.erased_time)
+    for one in (merge, erase) if first == "merge" else (erase, merge):
+        await Requests(group).add([one])
+
+    command = [sys.executable, "-m", "tests.faults.dying_consumer", str(point), str(commit)]
+    child = await asyncio.create_subprocess_exec(
+        *command, mongo_uri, group.name, str(frames), "a", "30", cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert await asyncio.wait_for(child.wait(), 60) == -signal.SIGKILL
+    with process(mongo_uri, group, frames, "a", lease_s=30):
+        await until_done(group, "merge", erase["_id"])
+
+    found = {one["_id"]["visitor_id"]: one["first_day"] async for one in group["visitors"].find()}
+    assert (found.get("v1"), found["v2"], found["new"]) == (None, day, day)
+    cells = await group["retention"].find({"_id.granularity": "day"}).to_list()
+    sizes = {one["_id"]["cohort"]: one["size"] for one in cells if one["size"]}
+    assert sum(sizes.values()) == len(found)
+    assert sizes["2024-10-04"] == 2, "each is once in the cohort of the day that was merged"
 
 
 async def test_visitors_are_merged_and_erased_by_the_owner_of_their_partition(group: Database) -> None:
