@@ -139,3 +139,16 @@ def test_its_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert (tmp_path / "mongod.log.1").stat().st_size > 1_000
     finally:
         server.stop()
+
+
+def test_its_log_names_no_visitor_however_slow_a_query_is(tmp_path: Path) -> None:
+    server = MongodServer(tmp_path, SETTINGS)
+    try:
+        server.start()
+        with MongoClient(server.uri) as client:
+            insert(server.uri, "v1")
+            slow = {"_id": "v1", "$where": "sleep(1500) || true"}
+            assert client.test.names.find_one(slow) is not None
+    finally:
+        server.stop()
+    assert b"sleep(1500)" not in (tmp_path / "mongod.log").read_bytes()
