@@ -40,7 +40,10 @@ def _row(link: ShareLink) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         made = datetime.fromtimestamp(link.created_time / 1000, UTC).date()
         plain(f"{link.label or 'Without a name'} · {fmt.day(made)}")
-        st.button("Revoke", key=f"revoke_{link.share_id}", on_click=_revoke, args=(link.share_id,))
+        with st.popover("Revoke", key=f"revoke_{link.share_id}"):
+            st.markdown("Whoever has this link sees nothing within seconds. The link cannot be brought back.")
+            key = f"revoke_confirmed_{link.share_id}"
+            st.button("Revoke it", key=key, type="primary", on_click=_revoke, args=(link.share_id,))
 
 
 def _revoke(share_id: str) -> None:

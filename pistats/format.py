@@ -93,6 +93,9 @@ METRICS: dict[str, Callable[[float | None], str]] = {
 LESS_IS_BETTER = frozenset({"bounce_rate"})
 """Metrics of which a rise is bad news."""
 
+LEAST_CHANGE = 0.001
+"""Smaller changes are no news, good or bad: they are written as `< 0.1 %`."""
+
 
 def metric(name: str, value: float | None) -> str:
     """`value` of the metric `name`, short."""
@@ -123,11 +126,10 @@ def change(name: str, now: float | None, before: float | None) -> Change | None:
         return None if now == 0 else Change("new", "new", f"nothing in the period before ({earlier})", None)
     if now == before:
         return Change("same", _unit("0", "%"), f"the same as before ({earlier})", None)
-    up = now > before
-    text = percent(abs(now - before) / before) if now < 10 * before else f"{number(now / before)}×"
-    return Change(
-        "up" if up else "down", text, f"{'up' if up else 'down'} from {earlier}", up != (name in LESS_IS_BETTER)
-    )
+    up, part = now > before, abs(now - before) / before
+    text = percent(part) if now < 10 * before else f"{number(now / before)}×"
+    good = None if part < LEAST_CHANGE else up != (name in LESS_IS_BETTER)
+    return Change("up" if up else "down", text, f"{'up' if up else 'down'} from {earlier}", good)
 
 
 # Times

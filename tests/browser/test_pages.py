@@ -1,5 +1,7 @@
 """Every page in Chromium: deep links restore, what was chosen goes along, roles hold, share links end."""
 
+from dataclasses import replace
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -7,6 +9,7 @@ from pistats.consumer.groups import Groups
 from pistats.dashboard_access import reset_password
 from pistats.settings import MongoSettings, Settings
 from pistats.share_links import ShareLinks
+from tests.browser.broken_line import Line
 from tests.browser.running_dashboard import Dashboard, event, sign_in
 
 pytestmark = pytest.mark.browser
@@ -67,6 +70,30 @@ async def test_a_share_link_shows_one_site_until_it_is_revoked(dashboard: Dashbo
     await expect(page.locator("#password")).to_be_visible()
     await page.goto(f"{dashboard.url}/share/{token}")
     await expect(page.get_by_role("alert")).to_contain_text("does not work any more")
+
+
+@pytest.mark.parametrize("path", ["/", "/history", "/operations"])
+async def test_a_page_that_loses_its_server_says_so_and_comes_back(dashboard: Dashboard, page: Page, path: str) -> None:
+    line = Line(dashboard.url)
+    async with line.listening() as url:
+        await sign_in(page, replace(dashboard, url=url))
+        await page.goto(f"{url}{path}?site=shop.example")
+        site, said = page.get_by_role("combobox", name="Site"), page.locator("#connection", has_text="reconnecting…")
+        await expect(site).to_be_enabled()
+        await expect(said).to_have_count(0)
+
+        line.cut()
+        await expect(said).to_be_visible()
+        await expect(page.get_by_text("Streamlit")).not_to_be_visible()  # its own window, which covers everything
+        await expect(site).to_be_disabled()
+
+        line.mend()
+        await expect(site).to_be_enabled()
+        await expect(said).to_have_count(0)
+        await expect(site).to_have_value("shop.example")
+        await site.click()
+        await page.get_by_role("option", name="news.example").click()
+        await page.wait_for_url("**site=news.example")
 
 
 async def test_the_live_page_follows_a_promotion(dashboard: Dashboard, page: Page) -> None:

@@ -235,6 +235,61 @@ async def test_a_click_filters_the_whole_page_and_the_link_keeps_it(
     assert await page.evaluate("window.kept"), "going back loaded the page anew"
 
 
+async def test_a_typed_date_counts_with_enter(told: Dashboard, page: Page) -> None:
+    today = datetime.now(UTC).date()
+    first, last = (today - timedelta(days=days) for days in (9, 4))
+    await open_page(page, told, "/history", period="custom", **{"from": first, "to": today})
+    await expect(page.locator(".overview .column")).to_have_count(10)
+    ends = page.get_by_role("group", name="Days end date")
+    await ends.get_by_role("spinbutton", name="year").click()
+    await page.keyboard.type(f"{last:%Y%m%d}")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".overview .column")).to_have_count(6)
+    assert (address(page)["from"], address(page)["to"]) == ([first.isoformat()], [last.isoformat()])
+
+
+async def test_nothing_of_a_narrow_page_overlaps_or_is_cut(told: Dashboard, page: Page) -> None:
+    await page.set_viewport_size({"width": 420, "height": 900})
+    chosen = {"filter": ["country:IN", "device:mobile", "page:/pricing", "channel:Organic Search"]}
+    await open_page(page, told, "/history", **chosen)
+    chips = [await chip.bounding_box() for chip in await page.locator(".chip").all()]
+    assert len({box["y"] for box in chips if box}) == 1, "filters take more than one line"
+    await expect(page.get_by_role("button", name="Clear all")).to_be_in_viewport(ratio=1)
+    columns = [await column.bounding_box() for column in await page.locator(".area .column").all()]
+    marks = [await mark.bounding_box() for mark in await page.locator(".area .mark").all()]
+    assert len(columns) == 7
+    assert max(box["x"] + box["width"] for box in columns if box) <= min(box["x"] for box in marks if box)
+
+    await open_page(page, told, "/funnel", step=["page_view~eq~/pricing", "signup"])
+    event = await page.locator(".st-key-step_0_event").bounding_box()
+    remove = await page.get_by_role("button", name="Remove step 1").bounding_box()
+    assert event is not None
+    assert remove is not None
+    assert event["y"] <= remove["y"] + remove["height"] / 2 <= event["y"] + event["height"]
+    assert min(remove["width"], remove["height"]) >= 32, "too small for a finger"
+
+    await open_page(page, told, "/visitor", id="v-3-0")
+    typed = await page.get_by_role("textbox", name="Visitor id").bounding_box()
+    erase = await page.get_by_role("button", name="Erase").bounding_box()
+    assert typed is not None
+    assert erase is not None
+    assert typed["y"] <= erase["y"] + erase["height"] / 2 <= typed["y"] + typed["height"]
+
+
+@pytest.mark.parametrize("width", [420, 1600])
+async def test_that_a_visitor_is_unknown_is_said_without_a_jump(told: Dashboard, page: Page, width: int) -> None:
+    await watch_shifts(page)
+    await page.set_viewport_size({"width": width, "height": 900})
+    await open_page(page, told, "/visitor", id="nobody")
+    await expect(page.get_by_text("This visitor is not known")).to_be_visible()
+    assert await jumps(page) == []
+    card, controls = page.locator(".timeline .nothing"), page.locator(".st-key-visitor_controls")
+    above, below = await controls.bounding_box(), await card.bounding_box()
+    assert above is not None
+    assert below is not None
+    assert 0 < below["y"] - above["y"] - above["height"] < 24, "a gap where the facts of others are"
+
+
 async def test_annotations_and_exports(told: Dashboard, reports: Reports, page: Page) -> None:
     await open_page(page, told, "/history", period="today")
     await page.get_by_role("button", name="Annotate").click()

@@ -84,5 +84,8 @@ async def test_share_links_are_made_shown_once_and_revoked(dashboard: Dashboard,
     assert await card.locator("a[href*=javascript]").count() == 0
     assert len(await ShareLinks(dashboard.system).list("news.example")) == 1
     await card.get_by_role("button", name="Revoke").click()
+    await expect(page.get_by_text("The link cannot be brought back")).to_be_visible()
+    assert len(await ShareLinks(dashboard.system).list("news.example")) == 1
+    await page.get_by_role("button", name="Revoke it").click()
     await expect(card).not_to_contain_text(HOSTILE[2])
     assert await ShareLinks(dashboard.system).list() == []

@@ -2,6 +2,7 @@
 
 const TOP = 14 // room above the highest value: flags and the axis' upper mark
 const LABEL_WIDTH = 84
+const MARK_CHAR_WIDTH = 7 // of the axis' values, which stand at the right of everything
 
 function tile(item, send) {
   const button = make('button', 'tile')
@@ -73,11 +74,12 @@ class Chart {
   }
 
   draw() {
-    this.width = this.area.clientWidth
+    this.whole = this.area.clientWidth
+    this.width = this.whole - 8 - MARK_CHAR_WIDTH * Math.max(...this.chart.marks.map(({ text }) => text.length))
     this.height = this.area.clientHeight
-    if (!this.width) return
+    if (!this.whole) return
     const svg = draw('svg', { 'aria-hidden': 'true' })
-    put(svg, this.defs(), ...this.ground(), ...this.series(), this.line('before', 'before'), ...this.flags())
+    if (!this.chart.empty) put(svg, this.defs(), ...this.ground(), ...this.series(), this.line('before', 'before'), ...this.flags())
     this.guide = draw('g', {})
     this.svg = put(svg, this.guide)
     this.area.replaceChildren(svg, ...(this.chart.empty ? [emptyState(this.chart.empty)] : []))
@@ -93,11 +95,11 @@ class Chart {
 
   ground() {
     const marks = this.chart.marks.flatMap(({ at, text }) => {
-      const label = draw('text', { x: this.width, y: this.y(at) - 4, class: 'mark', 'text-anchor': 'end' })
+      const label = draw('text', { x: this.whole, y: this.y(at) - 4, class: 'mark', 'text-anchor': 'end' })
       label.textContent = text
-      return [draw('line', { x1: 0, x2: this.width, y1: this.y(at), y2: this.y(at), class: 'grid' }), label]
+      return [draw('line', { x1: 0, x2: this.whole, y1: this.y(at), y2: this.y(at), class: 'grid' }), label]
     })
-    return [...marks, draw('line', { x1: 0, x2: this.width, y1: this.height - 0.5, y2: this.height - 0.5, class: 'ground' })]
+    return [...marks, draw('line', { x1: 0, x2: this.whole, y1: this.height - 0.5, y2: this.height - 0.5, class: 'ground' })]
   }
 
   series() {
@@ -163,8 +165,8 @@ class Chart {
     const shown = this.points.flatMap((point, index) => (index % every === 0 ? [[point.short, this.x(index)]] : []))
     this.axis.replaceChildren(
       ...shown.map(([text, x]) => {
-        const label = make('span', x < 30 ? 'first' : x > this.width - 30 ? 'last' : '', text)
-        label.style.left = `${x < 30 ? 0 : x > this.width - 30 ? this.width : x}px`
+        const label = make('span', x < 30 ? 'first' : x > this.whole - 30 ? 'last' : '', text)
+        label.style.left = `${x < 30 ? 0 : x > this.whole - 30 ? this.whole : x}px`
         return label
       }),
     )

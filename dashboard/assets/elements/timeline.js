@@ -48,13 +48,15 @@ function session(item) {
 }
 
 export default element((root, data) => {
-  const list = root.querySelector('.sessions')
+  const [nothing, card, list] = ['.nothing', '.facts', '.sessions'].map((part) => root.querySelector(part))
+  // In the place of all the rest: had it only taken the list's, it would jump to where the facts are now.
+  nothing.hidden = !data.empty
+  card.hidden = list.hidden = !!data.empty
+  if (data.empty) return nothing.replaceChildren(emptyState(data.empty))
   if (data.loading) {
     root.querySelector('dl').replaceChildren(...Array.from({ length: FACTS }, () => put(make('div'), bone('70px', '12px', 'margin:4px 0 10px'), bone('96px', '20px'))))
     return list.replaceChildren(...Array.from({ length: 2 }, () => put(make('li', 'card'), bone('calc(100% - 40px)', '150px', 'margin:20px'))))
   }
-  root.querySelector('.facts').hidden = !data.facts.length
   facts(root, data.facts)
-  if (data.empty) return list.replaceChildren(put(make('li', 'card'), emptyState(data.empty)))
   list.replaceChildren(...data.sessions.map(session))
 })

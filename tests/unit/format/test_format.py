@@ -92,6 +92,11 @@ def test_a_change_says_its_direction_in_words() -> None:
     assert huge is not None
     assert new.direction == "new"
     assert huge.text == "500×"
+    hardly, slightly = fmt.change("visit_duration", 99.95, 100), fmt.change("visit_duration", 99.8, 100)
+    assert hardly is not None
+    assert slightly is not None
+    assert (plain(hardly.text), hardly.good) == ("< 0.1 %", None)
+    assert (plain(slightly.text), slightly.good) == ("0.2 %", False)
 
 
 def test_ranges_of_days_say_nothing_twice() -> None:
