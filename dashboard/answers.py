@@ -43,6 +43,11 @@ class Answers:
         answer: T = await asyncio.shield(known[1])
         return answer
 
+    def forget(self) -> None:
+        """Ask everything anew: what was answered may name somebody who was erased just now."""
+        self._asked.clear()
+        self._took_ms.clear()
+
     def _remember(self, question: Hashable, asked: tuple[int, asyncio.Task[Any]]) -> None:
         self._asked.pop(question, None)
         self._asked[question] = asked

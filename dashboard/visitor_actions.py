@@ -67,4 +67,9 @@ def _confirm(asked: Asker, visitor_id: str) -> None:
 def erase(asked: Asker, visitor_id: str) -> None:
     """Hides the visitor at once and has everything removed. What arrives later is a new visitor with an old id."""
     if asked.can_edit:
-        services().run(request_erasure(services().system, asked.site.name, visitor_id))
+        services().run(_erase(asked.site.name, visitor_id))
+
+
+async def _erase(site: str, visitor_id: str) -> None:
+    await request_erasure(services().system, site, visitor_id)
+    services().answers.forget()

@@ -41,7 +41,7 @@ from pistats.warehouse.parquet import read_rows
 from pistats.warehouse.rewrite import Rewrite, Rewriter
 from pistats.warehouse.rollup_files import RollupStore
 from pistats.warehouse.storage import ROLLUPS, Storage
-from pistats.warehouse.tombstones import Tombstone, tombstone_of, without_erased
+from pistats.warehouse.tombstones import Tombstone, batch_without_erased, tombstone_of, without_erased
 from pistats.warehouse.writer import FileWriter
 
 ATTEMPTS = 20
@@ -336,12 +336,9 @@ def _id_of(tombstone: Tombstone) -> dict[str, Any]:
 
 def _without(data: bytes, schema: int, tombstones: Sequence[Tombstone]) -> pa.RecordBatch | None:
     """The events of a chunk that stay; None when all of them do."""
-    events = pa.Table.from_batches([decode_chunk(data, schema)])
-    kept = without_erased(events, tombstones)
-    if kept.num_rows == events.num_rows:
-        return None
-    batches = kept.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], kept.schema)
+    events = decode_chunk(data, schema)
+    kept = batch_without_erased(events, tombstones)
+    return None if kept is events else kept
 
 
 def _erased_times(tombstones: Sequence[Tombstone]) -> dict[tuple[str, str], int]:

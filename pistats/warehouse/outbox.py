@@ -19,6 +19,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pistats.mongo.indexes import Database
 from pistats.warehouse.chunk import decode_chunk
 from pistats.warehouse.parquet import with_buckets
+from pistats.warehouse.tombstones import Tombstone, batch_without_erased
 
 Document = dict[str, Any]
 ChunkKey = tuple[int, int, int, datetime]
@@ -114,6 +115,7 @@ class ChunkCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._erased: set[Tombstone] = set()
         self._decoded: OrderedDict[ChunkKey, dict[str, pa.RecordBatch]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -128,9 +130,16 @@ class ChunkCache:
         self._decoded.move_to_end(ref.key)
         return self._decoded[ref.key].get(site)
 
+    def erase(self, tombstones: Iterable[Tombstone]) -> None:
+        """Keep nothing of these visitors from now on. Whoever was in has to be read again, once."""
+        if new := set(tombstones) - self._erased:
+            self._erased |= new
+            self._decoded.clear()
+            self._bytes = 0
+
     async def add(self, chunks: Sequence[tuple[ChunkRef, bytes]]) -> None:
         """Decode chunks, in a thread, and keep them. Call `trim` when they have been used."""
-        for ref, sites in await asyncio.to_thread(_decode_all, chunks):
+        for ref, sites in await asyncio.to_thread(_decode_all, chunks, tuple(self._erased)):
             if ref.key not in self._decoded:
                 self._decoded[ref.key] = sites
                 self._bytes += _bytes(sites)
@@ -146,8 +155,11 @@ def _bytes(sites: dict[str, pa.RecordBatch]) -> int:
     return sum(batch.nbytes for batch in sites.values())
 
 
-def _decode_all(chunks: Sequence[tuple[ChunkRef, bytes]]) -> list[tuple[ChunkRef, dict[str, pa.RecordBatch]]]:
-    return [(ref, by_site(with_buckets(decode_chunk(data, ref.schema)))) for ref, data in chunks]
+def _decode_all(
+    chunks: Sequence[tuple[ChunkRef, bytes]], erased: Sequence[Tombstone]
+) -> list[tuple[ChunkRef, dict[str, pa.RecordBatch]]]:
+    decoded = ((ref, batch_without_erased(decode_chunk(data, ref.schema), erased)) for ref, data in chunks)
+    return [(ref, by_site(with_buckets(events))) for ref, events in decoded]
 
 
 def by_site(events: pa.RecordBatch) -> dict[str, pa.RecordBatch]:

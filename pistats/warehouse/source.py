@@ -153,6 +153,7 @@ class EventSource:
             erased = await load_open_tombstones(self._system, site, session=session)
             complete_through = await self._complete_through(session)
             self._check_waiting(refs)
+            self._cache.erase(erased)
             # Within the snapshot: the archive may have removed these chunks by now.
             missing = self._outbox.read(self._cache.missing(refs), session=session)
             await self._cache.add([chunk async for chunk in missing])

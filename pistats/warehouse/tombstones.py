@@ -67,3 +67,12 @@ def without_erased(events: pa.Table, tombstones: Sequence[Tombstone]) -> pa.Tabl
     for row, event in zip(rows, found, strict=True):
         kept[row] = event["received_time"] > erased.get((event["site"], event["visitor_id"]), -1)
     return events.filter(pa.array(kept))
+
+
+def batch_without_erased(events: pa.RecordBatch, tombstones: Sequence[Tombstone]) -> pa.RecordBatch:
+    """The same of one batch; the batch itself when all of its events stay."""
+    kept = without_erased(pa.Table.from_batches([events]), tombstones)
+    if kept.num_rows == events.num_rows:
+        return events
+    batches = kept.combine_chunks().to_batches()
+    return batches[0] if batches else events.slice(0, 0)

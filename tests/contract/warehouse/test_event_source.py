@@ -130,3 +130,24 @@ async def test_a_set_that_was_read_before_the_archive_moved_its_events_still_hol
     await group["chunks"].delete_many({})
 
     assert offsets(before) == offsets(await source.events(SITE, *ALL)) == [0, 1, 2, 3, 4]
+
+
+async def test_what_is_remembered_of_chunks_forgets_an_erased_visitor_at_the_next_look(
+    group: Database, system: Database, source: EventSource
+) -> None:
+    await wait_in_outbox(group, some_events(14), some_events(14, first=14))
+    await source.events(SITE, *ALL)
+    assert "visitor-3" in remembered(source)
+    await system["erasures"].insert_one(
+        {"_id": {"site": SITE, "visitor_id": "visitor-3"}, "erased_time": NOON + DAY_MS, "done_time": None}
+    )
+
+    for _ in range(2):
+        found = await source.events(SITE, *ALL)
+        assert offsets(found) == [number for number in range(28) if number % 7 != 3]
+        assert remembered(source) == {f"visitor-{number}" for number in range(7) if number != 3}
+
+
+def remembered(source: EventSource) -> set[str]:
+    decoded = source._cache._decoded.values()
+    return {one for sites in decoded for batch in sites.values() for one in batch["visitor_id"].to_pylist()}

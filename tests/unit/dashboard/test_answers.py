@@ -77,3 +77,16 @@ async def test_only_so_many_answers_are_remembered() -> None:
     for number in range(MAX_ANSWERS + 1):
         await answers.get(number, report.ask)
     assert await answers.get(0, report.ask) == MAX_ANSWERS + 2
+
+
+async def test_what_was_forgotten_is_asked_anew_and_one_under_way_is_not_remembered() -> None:
+    report = Report()
+    answers = Answers(lambda: 0)
+    under_way = asyncio.create_task(answers.get("q", report.ask))
+    await asyncio.sleep(0)
+
+    answers.forget()
+
+    assert await answers.get("q", report.ask) == 2
+    assert await under_way in (1, 2)
+    assert await answers.get("q", report.ask) == 2
