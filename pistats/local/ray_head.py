@@ -22,6 +22,8 @@ END_OF_DEFAULTS = "leastconn\n    option forwardfor\n    no log"
 """Serve's HAProxy doesn't say who the client is, and has no setting for it: every visitor would be 127.0.0.1. And it
 sends the machine's syslog a line for each request, with address, keys and visitors' ids, which no erasure would find.
 The balance algorithm is the last line of its `defaults` section, and this adds two more."""
+UNREAD_S = "86400"
+"""Between two of the job API's measurements of its own processes, seconds; 5 by default: half of what it takes idle."""
 HAPROXY_THREADS = 4
 """On 2 cores, four threads carried 15 to 40 % more requests than one."""
 
@@ -78,10 +80,16 @@ def quiet_environment(metrics: bool = False) -> Mapping[str, str]:
     `metrics`: somebody collects them, and ours with them.
     """
     return {
-        **({} if metrics else {"RAY_enable_metrics_collection": "0"}),
+        **({} if metrics else {"RAY_enable_metrics_collection": "0", "METRICS_RECORD_INTERVAL_S": UNREAD_S}),
         "RAY_event_stats": "0",
         # How often the agent looks at every process of the machine, milliseconds; 5 s by default.
         "REPORTER_UPDATE_INTERVAL_MS": "30000",
+        # The raylet looks ten times a second at its disk and at garbage, five times for workers that have nothing to do
+        # for a second; and writes its whole state into a file every ten seconds.
+        "RAY_local_fs_monitor_interval_ms": "1000",
+        "RAY_raylet_check_gc_period_milliseconds": "1000",
+        "RAY_kill_idle_workers_interval_ms": "1000",
+        "RAY_debug_dump_period_milliseconds": "0",
     }
 
 
