@@ -11,7 +11,7 @@ GARBAGE_MS = 24 * HOUR_MS
 """Unlisted files are removed at this age: twice as old as any that may still be listed."""
 
 SETTLED_MS = GARBAGE_MS + HOUR_MS
-"""After a tombstone: every run that had not seen it has ended, and what it left behind is swept."""
+"""After a tombstone: every run that had not seen it has ended, and what it left behind may be swept."""
 
 
 def check_age(began_time: int, now: int) -> None:

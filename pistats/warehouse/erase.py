@@ -41,6 +41,7 @@ from pistats.warehouse.parquet import read_rows
 from pistats.warehouse.rewrite import Rewrite, Rewriter
 from pistats.warehouse.rollup_files import RollupStore
 from pistats.warehouse.storage import ROLLUPS, Storage
+from pistats.warehouse.sweep import Sweep
 from pistats.warehouse.tombstones import Tombstone, batch_without_erased, tombstone_of, without_erased
 from pistats.warehouse.writer import FileWriter
 
@@ -125,6 +126,8 @@ class Eraser:
             await self._ask_owners(name, group, open_)
             removed[name] = await self._pass(name, group, open_)
         if all(one.nothing for one in removed.values()):
+            if any(_settled(one, began) for one in open_):
+                await self._sweep_garbage()
             for tombstone in open_:
                 await self._note(tombstone, began)
         return removed
@@ -314,10 +317,15 @@ class Eraser:
         erasures = self._system["erasures"]
         await erasures.update_one({**erasure, "removed_time": None}, {"$set": {"removed_time": self._clock()}})
         noted = await erasures.find_one(erasure, {"removed_time": 1})
-        if noted is None or began - tombstone.erased_time < SETTLED_MS:
+        if noted is None or not _settled(tombstone, began):
             return
         if not await self._replaced_files(tombstone.site, noted["removed_time"]):
             await erasures.update_one(erasure, {"$set": {"done_time": self._clock()}})
+
+    async def _sweep_garbage(self) -> None:
+        """What runs that died have left behind, and that compaction may sweep only tomorrow."""
+        for name, group in self._groups.items():
+            await Sweep(group, self._storage, name, grace_s=0, clock=self._clock).garbage()
 
     async def _replaced_files(self, site: str, removed_time: int) -> int:
         """Files of the site that were replaced by then and still have to be deleted: one may hold the visitor."""
@@ -328,6 +336,11 @@ class Eraser:
                 of_site = {"_id": {"$gte": f"{folder}/site={site}/", "$lt": f"{folder}/site={site}0"}}
                 waiting += await group["removed_files"].count_documents({**of_site, "removed_at": {"$lte": until}})
         return waiting
+
+
+def _settled(tombstone: Tombstone, now: int) -> bool:
+    """Whether every run that had not seen the tombstone has ended by now, and what it left is old enough to go."""
+    return now - tombstone.erased_time >= SETTLED_MS
 
 
 def _id_of(tombstone: Tombstone) -> dict[str, Any]:

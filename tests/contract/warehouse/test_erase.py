@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -210,6 +213,28 @@ async def test_it_is_done_when_no_earlier_run_can_have_left_anything(
     assert await state() == (removed_time, now[0])
     assert await eraser.run() == {}
     assert not await erasures_wait(system, now[0])
+
+
+async def test_it_is_not_done_while_a_run_that_died_has_left_a_file(
+    stored: None, group: Database, system: Database, source: EventSource, root: str
+) -> None:
+    """Compaction, which sweeps, may not have run for a day. A file that a run may still list is not touched."""
+    (listed, *_) = sorted(files_on_disk(root))
+    dead, under_way = (Path(root) / listed).with_name("dead.parquet"), (Path(root) / listed).with_name("new.parquet")
+    for path in (dead, under_way):
+        shutil.copy(Path(root) / listed, path)
+    await request_erasure(system, SITE, VISITOR)
+    settled = now_ms() + 26 * HOUR_MS
+    os.utime(under_way, (settled / 1000 - 3_600,) * 2)
+    eraser = Eraser(system, {"live": group}, source.storage, "erase", clock=lambda: settled)
+    await eraser.run()
+    await owner_obeys(group)
+    await group["removed_files"].delete_many({})
+
+    await eraser.run()
+
+    assert await system["erasures"].count_documents({"done_time": settled}) == 1
+    assert (dead.exists(), under_way.exists()) == (False, True)
 
 
 async def test_shadow_groups_are_erased_too(

@@ -23,15 +23,13 @@ from pistats.visitors.retention import RetentionCells
 from pistats.visitors.visitors import Visitors
 from pistats.visitors.zones import LocalDays
 from pistats.warehouse.ages import HOUR_MS, SETTLED_MS
-from pistats.warehouse.archive import Archive
 from pistats.warehouse.erase import Eraser, request_erasure
 from pistats.warehouse.expire import Expiry
 from pistats.warehouse.rollup_files import Rollup, RollupStore
 from pistats.warehouse.source import EventSource
 from pistats.warehouse.sweep import Sweep
-from tests.contract.warehouse.test_rollups import archived
 from tests.table_events import SITE, an_event
-from tests.warehouse_events import files_on_disk
+from tests.warehouse_events import ArchiveEvents, files_on_disk
 
 VISITOR = "v3"
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
@@ -58,7 +56,7 @@ class Counted:
         arguments = JobArguments(options=options)
         return Job(self._settings, "", arguments, "run", self.system, self.group, "live", Progress())
 
-    async def begin(self, new_archive: Callable[..., Archive]) -> None:
+    async def begin(self, archive: ArchiveEvents) -> None:
         await settle_topology(self.system, 1)
         await SiteStore(self.system).add(SITE)
         events = [
@@ -66,7 +64,7 @@ class Counted:
             for number in range(400)
             for time in [day_ms(FIRST + timedelta(days=number // 40)) + number % 40 * 1_300_000]
         ]
-        await archived(self.group, new_archive, events)
+        await archive(events)
         self.visitors.fold([{**event} for event in events])
         await self.store_cells()
         await rollup(self.job())
@@ -123,10 +121,10 @@ async def counted(
     source: EventSource,
     root: str,
     tmp_path: Path,
-    new_archive: Callable[..., Archive],
+    archive: ArchiveEvents,
 ) -> Counted:
     counted = Counted(group, system, source, root, tmp_path)
-    await counted.begin(new_archive)
+    await counted.begin(archive)
     return counted
 
 
@@ -174,13 +172,13 @@ async def test_it_is_not_done_before_the_replaced_files_of_counted_days_are_dele
 
 
 async def test_who_comes_back_stays_in_the_days_that_were_counted_since(
-    counted: Counted, new_archive: Callable[..., Archive]
+    counted: Counted, archive: ArchiveEvents
 ) -> None:
     tombstone = await request_erasure(counted.system, SITE, VISITOR, lambda: now_ms() - 10_000)
     await counted.erase_until_nothing_is_found()
     back = day_ms(YESTERDAY) + NOON_MS
     event = an_event(500, event_time=back, received_time=tombstone.erased_time + 1, visitor_id=VISITOR)
-    await archived(counted.group, new_archive, [event])
+    await archive([event])
     await rollup(counted.job())
 
     assert (await counted.eraser().run())["live"].rollups == 0
