@@ -11,9 +11,6 @@ ANY = ""
 LOOK_BACK_DAYS = 30
 MAX_NAMES = 100
 
-SENT_BY_ITSELF = ("page_view", "engagement", "identify")
-"""What the tracker sends without being told to."""
-
 
 def event_names(asked: Asker) -> list[str]:
     """The names of the last 30 days, the most frequent first."""

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import query_state
-from dashboard.event_picker import SENT_BY_ITSELF
+from pistats.enrich.session import PASSIVE
 from pistats.reports.funnel import MAX_NAME_CHARS, MAX_STEPS
 
 OPS = {
@@ -53,7 +53,7 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
 
 def default_steps(names: Sequence[str]) -> tuple[Step, ...]:
     """A funnel to begin with: from a page view to the site's most frequent event of its own."""
-    own = [name for name in names if name not in SENT_BY_ITSELF]
+    own = [name for name in names if name not in PASSIVE]
     return (Step("page_view"), Step(own[0] if own else "page_view"))
 
 

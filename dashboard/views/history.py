@@ -9,7 +9,6 @@ import streamlit as st
 from dashboard import query_state
 from dashboard.annotate import annotate_button, annotations_of, remove_annotation
 from dashboard.dimension_element import CARDS, MAX_ROWS, TABLE, Card, loading_table, table_data
-from dashboard.event_picker import SENT_BY_ITSELF
 from dashboard.export import export_button
 from dashboard.filters import PROPERTY, Filter, condition, toggled
 from dashboard.first_draw import as_fragment, say_counting, shape_first
@@ -27,6 +26,7 @@ from dashboard.question import (
     say_complete,
     show_filters,
 )
+from pistats.enrich.session import PASSIVE
 from pistats.reports.history import METRICS, HistoryQuery
 from pistats.reports.properties import PropertyQuery, PropertyReport
 
@@ -188,7 +188,7 @@ def _event_of(asked: Asker, over_time: HistoryQuery, filters: Sequence[Filter]) 
         if one.dimension == "event":
             return one.value
     events = asked.answer("history", _by(over_time, CARDS[-1])).rows
-    return next((str(row[0]) for row in events if row[0] is not None and row[0] not in SENT_BY_ITSELF), None)
+    return next((str(row[0]) for row in events if row[0] is not None and row[0] not in PASSIVE), None)
 
 
 def _property_query(over_time: HistoryQuery, event: str) -> PropertyQuery:

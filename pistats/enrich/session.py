@@ -20,8 +20,10 @@ BOUNCE_MS = 10_000
 
 PAGE_VIEW = "page_view"
 ENGAGEMENT = "engagement"
-PASSIVE = frozenset({PAGE_VIEW, ENGAGEMENT, "identify"})
-"""Events that the tracker sends by itself; any other is an interaction."""
+SILENT = frozenset({ENGAGEMENT, "identify"})
+"""Sent by the tracker itself: they say that a visitor is here, and are counted as nothing else."""
+PASSIVE = SILENT | {PAGE_VIEW}
+"""Events that the tracker sends without being told to; any other is an interaction."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from datasketches import hll_sketch
 
 from pistats.enrich.event import EnrichedEvent
+from pistats.enrich.session import PAGE_VIEW, SILENT
 from pistats.live.sketch import (
     LG_K,
     ROW_LG_K,
@@ -48,10 +49,6 @@ COUNTRIES, DEVICES, BROWSERS = "countries", "devices", "browsers"
 EVENTS, TOPICS = "events", "topics"
 DIMENSIONS = (PAGES, ENTRY_PAGES, SECTIONS, SOURCES, CHANNELS, COUNTRIES, DEVICES, BROWSERS, EVENTS, TOPICS)
 """What a bucket counts by. Page views, except `events` (custom events) and `topics` (both)."""
-
-PAGE_VIEW = "page_view"
-SILENT = frozenset({"engagement", "identify"})
-"""Sent by the tracker itself: they say that a visitor is here, and are counted as nothing else."""
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ class Export:
     async def _day(self, site: Site, day: date) -> AsyncIterator[ExportSlice]:
         days = SiteDays(site.timezone, day, day)
         events = await self._source.events(site.name, days.from_ms - MARGIN_MS, days.to_ms + MARGIN_MS)
-        within = f"event_time >= {int(days.from_ms)} AND event_time < {int(days.to_ms)}"
+        within = days.within_sql("event_time")
 
         def count(connection: Connection) -> list[tuple[int, int]]:
             return connection.execute(

@@ -14,25 +14,19 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pistats.errors import QueryError
+from pistats.warehouse.measures import EVENT_SUMS, METRICS_SQL
+from pistats.warehouse.periods import Granularity
 
 Value = str | int | float | None
 
-EVENT_METRICS = ("visitors", "views", "events")
-SESSION_METRICS = ("sessions", "bounce_rate", "visit_duration", "views_per_session", "engaged_time")
-METRICS = (
-    "visitors",
-    "sessions",
-    "views",
-    "events",
-    "bounce_rate",
-    "visit_duration",
-    "views_per_session",
-    "engaged_time",
-)
+METRICS = tuple(METRICS_SQL)
 """Every metric of a history report. Null where there is no session to divide by."""
+
+EVENT_METRICS = EVENT_SUMS
+SESSION_METRICS = tuple(name for name in METRICS if name not in EVENT_METRICS)
 
 BY = (
     "time",
@@ -51,8 +45,13 @@ BY = (
 )
 """What a history report may be broken down by."""
 
-GRANULARITIES = ("hour", "day", "week", "month")
-BOTS = ("exclude", "include", "only")
+Compare = Literal["previous", "previous_month", "previous_year"]
+Bots = Literal["exclude", "include", "only"]
+
+GRANULARITIES = get_args(Granularity)
+BOTS = get_args(Bots)
+COMPARISONS = get_args(Compare)
+"""What a report may be compared with: as many days right before, the same days a month or a year before."""
 
 MAX_BY = 3
 """More columns at once make rows that nobody reads, and groups by the million."""
@@ -65,13 +64,6 @@ MAX_PERIODS = 9_000
 
 MAX_DAYS = 3_660
 """Ten years: a longer range is a mistyped date."""
-
-COMPARISONS = ("previous", "previous_month", "previous_year")
-"""What a report may be compared with: as many days right before, the same days a month or a year before."""
-
-Granularity = Literal["hour", "day", "week", "month"]
-Compare = Literal["previous", "previous_month", "previous_year"]
-Bots = Literal["exclude", "include", "only"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

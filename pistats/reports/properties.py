@@ -93,7 +93,7 @@ def _pick(connection: Connection, query: PropertyQuery, days: SiteDays, conditio
             source = "marked AS e LEFT JOIN sessions AS s ON e.run = s.run"
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE picked AS SELECT e.visitor_id, e.properties FROM {source}
-            WHERE e.name = $event AND e.event_time >= {days.from_ms} AND e.event_time < {days.to_ms}
+            WHERE e.name = $event AND {days.within_sql("e.event_time")}
               AND {BOTS_SQL[query.bots]} AND {where}""",
         {"event": query.event, **(condition.parameters if condition else {})},
     )

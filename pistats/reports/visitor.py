@@ -115,7 +115,7 @@ def _totals(connection: Connection) -> VisitorTotals:
 def _sessions(connection: Connection, site: str, visitor_id: str) -> tuple[VisitorSession, ...]:
     sql = f"""
         SELECT first_ids, start_time AS start, end_time AS "end", events, views, bounce, duration_ms, engaged_ms,
-               entry_page, exit_page, {source_sql("s")} AS source, channel, campaign
+               entry_page, exit_page, {source_sql("s.")} AS source, channel, campaign
         FROM sessions AS s JOIN ({first_ids_sql()}) USING (run)
         ORDER BY start_time DESC LIMIT {SESSIONS}"""
     rows = fetch(connection, sql).to_pylist()

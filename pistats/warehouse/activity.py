@@ -36,7 +36,7 @@ class Activity:
             parts.append("SELECT bucket, visitor_id, day FROM visitor_days")
         parts += [
             f"SELECT bucket, visitor_id, {days.period_sql('day', 'event_time')} AS day FROM events"
-            f" WHERE NOT is_bot AND event_time >= {days.from_ms} AND event_time < {days.to_ms}"
+            f" WHERE NOT is_bot AND {days.within_sql('event_time')}"
             for days in self.ranges
         ]
         nothing = "SELECT bucket, visitor_id, 0::BIGINT AS day FROM events WHERE false"

@@ -9,13 +9,12 @@ import duckdb
 import pyarrow as pa
 
 from pistats.mongo.indexes import Database
+from pistats.visitors.calendar import GRANULARITIES
 from pistats.visitors.days import MAX_PERIODS
 from pistats.warehouse.activity import Activity
 from pistats.warehouse.cohorts import CohortCounts, CohortQuestion, add_counts, count_cohorts
 from pistats.warehouse.measures import bucket_parts
 from pistats.warehouse.periods import Granularity, SiteDays, date_of, day_start_ms, next_period, period_start
-
-GRANULARITIES: tuple[Granularity, ...] = ("day", "week", "month")
 
 UNIT_DAYS = 5_000_000
 """Events, or days of visitors, of one unit: some 300 MB."""

@@ -229,12 +229,15 @@ def is_text(value: str, max_chars: int) -> bool:
 
 
 def _session_sql(field: str) -> str:
-    return source_sql("s") if field == "source" else f's."{field}"'
+    return source_sql("s.") if field == "source" else f's."{field}"'
 
 
-def source_sql(relation: str) -> str:
-    """The source as it is shown: an arrival from nowhere known is called Direct, as on the live page."""
-    return f"coalesce({relation}.source, CASE WHEN {relation}.channel = '{DIRECT}' THEN '{DIRECT}' END)"
+def source_sql(prefix: str = "") -> str:
+    """The source as it is shown: an arrival from nowhere known is called Direct, as on the live page.
+
+    `prefix`: what stands before the names of the columns `source` and `channel`.
+    """
+    return f"coalesce({prefix}source, CASE WHEN {prefix}channel = '{DIRECT}' THEN '{DIRECT}' END)"
 
 
 def _text(value: Scalar) -> str:

@@ -1,6 +1,6 @@
 """Counts every dimension of a day at once, over people's events, and keeps who was seen with which values: a rollup.
 
-The same definitions as `measures`, which answers one question with one or two groupings. Here are two dozen: so every
+By the definitions of `measures`, which answers one question with one or two groupings. Here are two dozen: so every
 text becomes a number while it is read, sessions are found once, and the groups are those of whole numbers.
 Consecutive events of a session that are alike in everything but page and name are one row for all other dimensions.
 """
@@ -11,15 +11,21 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pistats.enrich.session import PAGE_VIEW
-from pistats.warehouse.condition import DIRECT
+from pistats.warehouse.condition import DIRECT, source_sql
 from pistats.warehouse.dimension_sums import DimensionSums, differs, places, slim
 from pistats.warehouse.engine import Connection
-from pistats.warehouse.measures import DIMENSIONS, OWN_DIMENSIONS, SESSION_DIMENSIONS, SUMS
+from pistats.warehouse.measures import (
+    DIMENSIONS,
+    EVENT_SUMS,
+    OWN_DIMENSIONS,
+    SESSION_COLUMNS,
+    SESSION_DIMENSIONS,
+    SESSION_SUMS,
+    SESSION_VALUES,
+)
 from pistats.warehouse.periods import Granularity, SiteDays
-from pistats.warehouse.sessions import ARRIVAL, FIRST_KNOWN, SessionPlan, bucket_sql, build_sessions
+from pistats.warehouse.sessions import ARRIVAL, FIRST_KNOWN, VIEW_SQL, SessionPlan, bucket_sql, build_sessions
 
 TOTAL = ""
 """The dimension of the rows that count everything."""
@@ -34,8 +40,8 @@ TEXT_OF = {**OWN_DIMENSIONS, "entry_page": "path", "exit_page": "path"}
 """Which column's values a dimension has; the others have those of the column of the same name."""
 
 PLAN = SessionPlan(
-    event_columns=frozenset({"path", *FIRST_KNOWN}),
-    attributes=frozenset({"entry_page", "exit_page", *FIRST_KNOWN, *ARRIVAL}),
+    event_columns=frozenset(OWN_DIMENSIONS.values()),
+    attributes=frozenset({*SESSION_COLUMNS.values(), *ARRIVAL}),
     engaged=True,
     source="coded",
 )
@@ -79,12 +85,9 @@ def _people(connection: Connection, days: SiteDays, buckets: tuple[int, int]) ->
     """Make `people`: who has an event in the range, by id, so that the row is the visitor's number in `marked`."""
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE people AS SELECT min(bucket) AS bucket, visitor_id FROM events
-        WHERE NOT is_bot AND {bucket_sql(buckets)} AND {_within(days)} GROUP BY visitor_id ORDER BY visitor_id""")
+        WHERE NOT is_bot AND {bucket_sql(buckets)} AND {days.within_sql("event_time")}
+        GROUP BY visitor_id ORDER BY visitor_id""")
     return connection.sql("FROM people").to_arrow_table()
-
-
-def _within(days: SiteDays) -> str:
-    return f"event_time >= {days.from_ms} AND event_time < {days.to_ms}"
 
 
 def _code_texts(connection: Connection, days: SiteDays, buckets: tuple[int, int]) -> dict[str, pa.Array]:
@@ -94,6 +97,7 @@ def _code_texts(connection: Connection, days: SiteDays, buckets: tuple[int, int]
     """
     people = f"NOT is_bot AND {bucket_sql(buckets)}"
     mine = f"FROM events WHERE {people}"
+    within = days.within_sql("event_time")
     values = {}
     for name in TEXTS:
         direct = f" UNION SELECT '{DIRECT}'" if name == "source" else ""
@@ -103,9 +107,9 @@ def _code_texts(connection: Connection, days: SiteDays, buckets: tuple[int, int]
         values[name] = listed["value"].combine_chunks()
     coded = ", ".join([*UNCODED, *(f"{name}::{name}_value AS {name}" for name in TEXTS)])
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW coded AS SELECT {coded} FROM events WHERE {people} AND {_within(days)}"
+        f"CREATE OR REPLACE TEMP VIEW coded AS SELECT {coded} FROM events WHERE {people} AND {within}"
         f" UNION ALL SELECT {coded} FROM events SEMI JOIN people USING (visitor_id)"
-        f" WHERE {people} AND NOT ({_within(days)})"
+        f" WHERE {people} AND NOT ({within})"
     )
     return values
 
@@ -133,10 +137,7 @@ class _Counting:
         periods: Columns = {one: np.array(days.periods(one), np.int64) for one in granularities}
         sessions, events = _read_sessions(connection, days, periods), _read_events(connection, days, periods)
         connection.execute("DROP TABLE marked")
-        direct = (sessions["source"] == 0) & (sessions["channel"] == _code(values["channel"], DIRECT))
-        sessions["source"][direct] = _code(values["source"], DIRECT)
         events["session"] = np.searchsorted(sessions["run"], events.pop("run")).astype(np.int32)
-        events["views"] = events["name"] == _code(values["name"], PAGE_VIEW)
         named = _named(events, sessions, len(values["name"]) + 1)
         events = _by_visitor(_rows(events, events["inside"]))
         stretches = _stretches(events, sessions, (*periods,))
@@ -163,7 +164,7 @@ class _Counting:
         events = self._events_of(dimension)
         sessions = self.named if dimension == "event" else self.sessions
         of_event = OWN_DIMENSIONS.get(dimension, dimension)
-        of_session = "entry_page" if dimension == "page" else dimension
+        of_session = SESSION_COLUMNS.get(dimension, dimension)
         keys = [
             rows[granularity].astype(np.int64) * width + (rows[column] if dimension else 0)
             for rows, column in ((events, of_event), (sessions, of_session))
@@ -172,8 +173,8 @@ class _Counting:
         found, (of_events, of_sessions) = places(keys, len(periods) * width)
         sums = [
             _count_visitors(of_events, events["visitor"], len(found)),
-            *(_add_up(of_events, events.get(name), len(found)) for name in ("views", "events")),
-            *(_add_up(of_sessions, sessions.get(name), len(found)) for name in SUMS[3:]),
+            *(_add_up(of_events, events.get(name), len(found)) for name in EVENT_SUMS[1:]),
+            *(_add_up(of_sessions, sessions.get(name), len(found)) for name in SESSION_SUMS),
         ]
         numbers, codes = np.divmod(found, width)
         return DimensionSums(granularity, dimension, periods[numbers], codes.astype(np.int32), values, tuple(sums))
@@ -181,18 +182,18 @@ class _Counting:
 
 def _read_sessions(connection: Connection, days: SiteDays, periods: Columns) -> Columns:
     """Every session, by `run`; `inside`: it starts in the period."""
-    codes = (*FIRST_KNOWN, *SESSION_DIMENSIONS)
-    sums = "bounce::BIGINT AS bounces, duration_ms, views AS session_views, engaged_ms"
-    return _read(connection, f"run, {sums}", "start_time", codes, "sessions ORDER BY run", days, periods)
+    codes = {name: name for name in SESSION_COLUMNS.values()} | {"source": f"{source_sql()}::source_value"}
+    added = ", ".join(f"{sql} AS {name}" for name, sql in SESSION_VALUES.items())
+    return _read(connection, f"run, {added}", "start_time", codes, "sessions ORDER BY run", days, periods)
 
 
 def _read_events(connection: Connection, days: SiteDays, periods: Columns) -> Columns:
     """Every event; `inside`: it is of the period."""
     return _read(
         connection,
-        "visitor::INTEGER AS visitor, run",
+        f"visitor::INTEGER AS visitor, run, {VIEW_SQL} AS views",
         "event_time",
-        tuple(OWN_DIMENSIONS.values()),
+        {name: name for name in OWN_DIMENSIONS.values()},
         "marked",
         days,
         periods,
@@ -200,22 +201,24 @@ def _read_events(connection: Connection, days: SiteDays, periods: Columns) -> Co
 
 
 def _read(
-    connection: Connection, columns: str, time: str, codes: Sequence[str], source: str, days: SiteDays, periods: Columns
+    connection: Connection,
+    columns: str,
+    time: str,
+    codes: dict[str, str],
+    source: str,
+    days: SiteDays,
+    periods: Columns,
 ) -> Columns:
-    within = f"{time} >= {days.from_ms} AND {time} < {days.to_ms} AS inside"
+    """`codes`: names and what they are, an ENUM of which the code is read."""
+    within = f"{days.within_sql(time)} AS inside"
     times = (f"{days.period_sql(cast(Granularity, one), time)}::BIGINT AS {one}" for one in periods)
-    coded = (f"coalesce(enum_code({name})::INTEGER + 1, 0) AS {name}" for name in codes)
+    coded = (f"coalesce(enum_code({sql})::INTEGER + 1, 0) AS {name}" for name, sql in codes.items())
     found: Columns = connection.execute(
         f"SELECT {columns}, {', '.join([within, *times, *coded])} FROM {source}"
     ).fetchnumpy()
     for one, starts in periods.items():
         found[one] = np.searchsorted(starts, found[one]).astype(np.int32)
     return found
-
-
-def _code(values: pa.Array, text: str) -> int:
-    """The code of a text; one that nothing has when it is not there."""
-    return pc.index(values, text).as_py() + 1 or -1
 
 
 def _rows(columns: Columns, which: Any) -> Columns:

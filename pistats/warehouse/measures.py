@@ -1,5 +1,6 @@
 """Counts of events and sessions by time and dimension: what history reports show.
 
+What a measure and a dimension are is said at the top, once: `dimensions` counts the same in rollups, out of numbers.
 Everything is kept as sums that add up (`SUMS`): over buckets, because a visitor is in one bucket only, and over
 periods, but for `visitors`, which are distinct within their row's own period. Rates are made of sums at the very end.
 """
@@ -9,15 +10,35 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from pistats.enrich.session import PAGE_VIEW
 from pistats.settings import BUCKETS
-from pistats.warehouse.condition import DIRECT, SESSION_FIELDS, Condition, source_sql
+from pistats.warehouse.condition import SESSION_FIELDS, Condition, source_sql
 from pistats.warehouse.engine import Connection
 from pistats.warehouse.periods import Granularity, SiteDays
-from pistats.warehouse.sessions import ARRIVAL, BOTS_SQL, FIRST_KNOWN, SessionPlan, bucket_sql, build_sessions
+from pistats.warehouse.sessions import (
+    ARRIVAL,
+    BOTS_SQL,
+    FIRST_KNOWN,
+    VIEW_SQL,
+    SessionPlan,
+    bucket_sql,
+    build_sessions,
+)
 
-SUMS = ("visitors", "views", "events", "sessions", "bounces", "duration_ms", "session_views", "engaged_ms")
-"""Columns of every result. The first three are of events, the others of the sessions that start in the period."""
+EVENT_SUMS = ("visitors", "views", "events")
+"""Of the events of a period: different visitors, page views (`VIEW_SQL`), all events."""
+
+SESSION_VALUES = {
+    "bounces": "bounce::BIGINT",
+    "duration_ms": "duration_ms",
+    "session_views": "views",
+    "engaged_ms": "engaged_ms",
+}
+"""What is added up of the sessions that start in the period, beside their number: out of the table `sessions`."""
+
+SESSION_SUMS = ("sessions", *SESSION_VALUES)
+
+SUMS = (*EVENT_SUMS, *SESSION_SUMS)
+"""Columns of every result."""
 
 SESSION_DIMENSIONS = ("entry_page", "exit_page", "source", "channel", "campaign")
 """Of the session, for events, too."""
@@ -26,6 +47,10 @@ OWN_DIMENSIONS = {"page": "path", "event": "name", **{name: name for name in FIR
 """Of the event itself: dimension and column."""
 
 DIMENSIONS = (*OWN_DIMENSIONS, *SESSION_DIMENSIONS)
+
+SESSION_COLUMNS = {"page": "entry_page", **{name: name for name in (*FIRST_KNOWN, *SESSION_DIMENSIONS)}}
+"""Of a session: dimension and column of `sessions`; its source is shown by `source_sql`. By event, which is missing, a
+session counts once for every name that its events have."""
 
 Rows = list[tuple[Any, ...]]
 
@@ -70,13 +95,13 @@ class Measure:
         """Whether one of `SUMS` is asked for."""
         if sum_ == "visitors":
             return self.of_visitors
-        return self.of_events if sum_ in ("views", "events") else self.of_sessions
+        return self.of_events if sum_ in EVENT_SUMS else self.of_sessions
 
     def plan(self) -> SessionPlan:
         """What has to be read of events and sessions."""
         asked = {name for grouping in self.groupings for name in grouping.by}
         columns = {OWN_DIMENSIONS[name] for name in asked & OWN_DIMENSIONS.keys()}
-        attributes = {*(asked & {*SESSION_DIMENSIONS, *FIRST_KNOWN}), *(["entry_page"] if "page" in asked else [])}
+        attributes = {SESSION_COLUMNS[name] for name in asked & SESSION_COLUMNS.keys()}
         if self.keep_visitors:
             columns |= {"bucket", "visitor_id"}
         if self.condition is not None:
@@ -135,9 +160,9 @@ def create_sums(connection: Connection, groupings: Sequence[Grouping], tables: S
 
 METRICS_SQL = {
     "visitors": "coalesce(sum(visitors), 0)::BIGINT",
+    "sessions": "coalesce(sum(sessions), 0)::BIGINT",
     "views": "coalesce(sum(views), 0)::BIGINT",
     "events": "coalesce(sum(events), 0)::BIGINT",
-    "sessions": "coalesce(sum(sessions), 0)::BIGINT",
     "bounce_rate": "sum(bounces) / nullif(sum(sessions), 0)",
     "visit_duration": "sum(duration_ms) / 1000 / nullif(sum(sessions), 0)",
     "views_per_session": "sum(session_views) / nullif(sum(sessions), 0)",
@@ -163,7 +188,7 @@ def _prepare(connection: Connection, asked: Measure, buckets: tuple[int, int]) -
     condition = asked.condition
     if not asked.needs_sessions:
         columns = ", ".join(f'"{name}"' for name in sorted({"event_time", "name", *plan.event_columns}))
-        where = f"{BOTS_SQL[asked.bots]} AND {bucket_sql(buckets)} AND {_within(asked, 'event_time')}"
+        where = f"{BOTS_SQL[asked.bots]} AND {bucket_sql(buckets)} AND {asked.days.within_sql('event_time')}"
         source = f"(SELECT {columns}, visitor_id AS visitor FROM {asked.source} WHERE {where}) AS e"
     else:
         build_sessions(connection, plan, buckets)
@@ -194,14 +219,14 @@ def _add_events(
         SELECT {"".join(f"{key}, " for key in keys)} {"count(*)" if count_visitors else "0"} AS visitors,
                sum(seen_views) AS views, sum(seen) AS events
         FROM (SELECT {"".join(f"{one}, " for one in selected)} {"visitor, " if count_visitors else ""}
-                     count(*) AS seen, count(*) FILTER (name = '{PAGE_VIEW}') AS seen_views
-              FROM picked WHERE {_within(asked, "event_time")} GROUP BY ALL) {group}""")
+                     count(*) AS seen, count(*) FILTER ({VIEW_SQL}) AS seen_views
+              FROM picked WHERE {asked.days.within_sql("event_time")} GROUP BY ALL) {group}""")
 
 
 def _add_seen(connection: Connection, asked: Measure, grouping: Grouping, table: str) -> None:
     dimension = [f", {_event_key(asked, grouping, name)} AS value" for name in grouping.by if name != "time"]
     columns = f"bucket, visitor_id{''.join(dimension)}"
-    people = f"SELECT DISTINCT {columns} FROM picked WHERE {_within(asked, 'event_time')}"
+    people = f"SELECT DISTINCT {columns} FROM picked WHERE {asked.days.within_sql('event_time')}"
     connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} AS {people} LIMIT 0; INSERT INTO {table} {people}")
 
 
@@ -209,6 +234,7 @@ def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, ta
     keys = [_session_key(asked, grouping, name) for name in grouping.by]
     selected = "".join(f"{sql} AS k{at}, " for at, sql in enumerate(keys))
     names = ", ".join(f"k{at}" for at in range(len(keys)))
+    added = ", ".join(f"sum({sql}) AS {name}" for name, sql in SESSION_VALUES.items())
     source = "sessions AS s"
     if "event" in grouping.by:
         source += " JOIN (SELECT DISTINCT run, name FROM picked) AS n USING (run)"
@@ -216,16 +242,15 @@ def _add_sessions(connection: Connection, asked: Measure, grouping: Grouping, ta
         source += " SEMI JOIN picked USING (run)"
     connection.execute(f"""
         INSERT INTO {table} BY NAME
-        SELECT {selected} count(*) AS sessions, count(*) FILTER (bounce) AS bounces, sum(duration_ms) AS duration_ms,
-               sum(s.views) AS session_views, sum(s.engaged_ms) AS engaged_ms
-        FROM {source} WHERE {_within(asked, "s.start_time")} {"GROUP BY " + names if keys else ""}""")
+        SELECT {selected} count(*) AS sessions, {added}
+        FROM {source} WHERE {asked.days.within_sql("start_time")} {"GROUP BY " + names if keys else ""}""")
 
 
 def _event_key(asked: Measure, grouping: Grouping, name: str) -> str:
     if name == "time":
         return asked.days.period_sql(grouping.granularity, "event_time")
     if name == "source":
-        return f"coalesce(session_source, CASE WHEN session_channel = '{DIRECT}' THEN '{DIRECT}' END)"
+        return source_sql("session_")
     return f"session_{name}" if name in SESSION_DIMENSIONS else f'"{OWN_DIMENSIONS[name]}"'
 
 
@@ -233,11 +258,5 @@ def _session_key(asked: Measure, grouping: Grouping, name: str) -> str:
     if name == "time":
         return asked.days.period_sql(grouping.granularity, "s.start_time")
     if name == "source":
-        return source_sql("s")
-    if name == "event":
-        return "n.name"
-    return "s.entry_page" if name == "page" else f"s.{name}"
-
-
-def _within(asked: Measure, column: str) -> str:
-    return f"{column} >= {asked.days.from_ms} AND {column} < {asked.days.to_ms}"
+        return source_sql("s.")
+    return "n.name" if name == "event" else f"s.{SESSION_COLUMNS[name]}"

@@ -15,12 +15,13 @@ import pyarrow as pa
 from pistats.live.fold import MAX_LATENESS_MS
 from pistats.mongo.indexes import Database
 from pistats.warehouse.engine import Connection, FoundEvents
+from pistats.warehouse.sessions import VIEW_SQL
 
 MINUTE_MS = 60_000
 
 LIVE_SQL = f"""
 SELECT event_time // {MINUTE_MS} * {MINUTE_MS} AS minute, count(*) FILTER (NOT is_bot) AS events,
-       count(*) FILTER (NOT is_bot AND name = 'page_view') AS views, count(*) FILTER (is_bot) AS bots
+       count(*) FILTER (NOT is_bot AND {VIEW_SQL}) AS views, count(*) FILTER (is_bot) AS bots
 FROM events
 WHERE "partition" >= 0 AND event_time >= $from AND event_time < $to AND received_time - event_time <= {MAX_LATENESS_MS}
 GROUP BY minute

@@ -46,6 +46,10 @@ class SiteDays:
         whole = day_start_ms(self.timezone, self.to_date + timedelta(days=1))
         return whole if self.end_ms is None else min(whole, self.end_ms)
 
+    def within_sql(self, column: str) -> str:
+        """The condition that `column` (Unix ms) is in the range."""
+        return f"{column} >= {self.from_ms} AND {column} < {self.to_ms}"
+
     def local_sql(self, column: str) -> str:
         """`column` (Unix ms) as milliseconds on the wall clocks of the zone; right from a day before to a day after."""
         offsets = offsets_between(self.timezone, self.from_ms - DAY_MS, self.to_ms + DAY_MS)

@@ -304,7 +304,7 @@ class Rollups:
 
 
 def _last_end(connection: Connection, days: SiteDays) -> int:
-    within = f"start_time >= {days.from_ms} AND start_time < {days.to_ms}"
+    within = days.within_sql("start_time")
     found = connection.execute(f"SELECT max(end_time) FROM sessions WHERE {within}").fetchall()[0][0]
     return days.from_ms if found is None else int(found)
 

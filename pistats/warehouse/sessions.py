@@ -24,6 +24,9 @@ MARGIN_MS = DAY_MS
 CAP_PARTS = 1_000_000
 """More than the sessions that a visitor can have without a pause: 2,700 years of them."""
 
+VIEW_SQL = f"name = '{PAGE_VIEW}'"
+"""The condition that an event is a page view."""
+
 BOTS_SQL = {"exclude": "NOT is_bot", "include": "true", "only": "is_bot"}
 
 FIRST_KNOWN = ("country", "device", "browser", "os", "language")
@@ -36,7 +39,6 @@ _SAME_TIME = ("partition", "offset")
 """The order of a visitor's events of one moment."""
 
 _SO_FAR = "(ROWS UNBOUNDED PRECEDING)"
-_VIEWED = f"name = '{PAGE_VIEW}'"
 _PASSIVE = ", ".join(f"'{name}'" for name in sorted(PASSIVE))
 
 _REPORTED_SQL = f"""
@@ -47,14 +49,14 @@ _ENGAGED_SQL = f"coalesce(sum(trunc(reported_ms)::BIGINT) FILTER (reported_ms BE
 """Engaged time of a session, in ms: `pistats.enrich.session.engaged_ms_of`, added up."""
 
 _ATTRIBUTES = {
-    "entry_page": f"arg_min(path, (event_time, path)) FILTER ({_VIEWED} AND path <> '')",
-    "exit_page": f"arg_max(path, (event_time, path)) FILTER ({_VIEWED} AND path <> '')",
+    "entry_page": f"arg_min(path, (event_time, path)) FILTER ({VIEW_SQL} AND path <> '')",
+    "exit_page": f"arg_max(path, (event_time, path)) FILTER ({VIEW_SQL} AND path <> '')",
     **{name: f"arg_min({name}, place)" for name in FIRST_KNOWN},
 }
 _ARRIVAL_SQL = f"""
     arg_min({{{", ".join(f"'{name}': {name}" for name in ARRIVAL)}}},
             (event_time, {", ".join(f"coalesce({name}, '')" for name in ARRIVAL)}))
-    FILTER ({_VIEWED} AND channel IS NOT NULL)"""
+    FILTER ({VIEW_SQL} AND channel IS NOT NULL)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def _aggregate(connection: Connection, plan: SessionPlan) -> None:
             SELECT *, views = 1 AND NOT interactive AND end_time - start_time < {BOUNCE_MS} AS bounce
             FROM (
                 SELECT run, min(event_time) AS start_time, max(event_time) AS end_time, count(*) AS events,
-                       count(*) FILTER ({_VIEWED}) AS views, bool_or(name NOT IN ({_PASSIVE})) AS interactive,
+                       count(*) FILTER ({VIEW_SQL}) AS views, bool_or(name NOT IN ({_PASSIVE})) AS interactive,
                        {_ENGAGED_SQL if plan.engaged else "0"}::BIGINT AS engaged_ms
                        {"".join(f", {sql}" for sql in attributes)}
                 FROM marked GROUP BY run

@@ -8,6 +8,7 @@ can follow a later one can follow it.
 from dataclasses import dataclass
 from typing import Literal
 
+from pistats.enrich.session import SILENT
 from pistats.warehouse.condition import Condition
 from pistats.warehouse.engine import Connection
 from pistats.warehouse.filtered import KEYS, events_sql, parameters_of, prepare_sessions
@@ -17,9 +18,6 @@ from pistats.warehouse.sessions import bucket_sql
 
 PART_EVENTS = 5_000_000
 """Events that are numbered at once."""
-
-UNSEEN = ("engagement", "identify")
-"""Sent by the tracker itself: they are never in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +60,13 @@ def count_steps(connection: Connection, asked: Chain) -> StepCounts:
 
 
 def _number_events(connection: Connection, asked: Chain, buckets: tuple[int, int]) -> None:
-    """Make `numbered`: this part's events, with their place among the visitor's own."""
+    """Make `numbered`: this part's events, with their place among the visitor's own.
+
+    In the order "strict", what the tracker sends by itself is never in between.
+    """
     names = ", ".join(f"$name{number}" for number in range(len(asked.steps)))
     given = {f"name{number}": name for number, (name, _) in enumerate(asked.steps)}
-    unseen = ", ".join(f"'{name}'" for name in UNSEEN)
+    unseen = ", ".join(f"'{name}'" for name in sorted(SILENT))
     kept = f"(name IN ({names}) OR name NOT IN ({unseen}))" if asked.order == "strict" else f"name IN ({names})"
     columns = ", ".join(f'"{key}"' for key in KEYS)
     connection.execute(
@@ -74,7 +75,7 @@ def _number_events(connection: Connection, asked: Chain, buckets: tuple[int, int
         SELECT {columns}, name,
                row_number() OVER (PARTITION BY visitor_id ORDER BY event_time, "partition", "offset", event_id) AS place
         FROM events WHERE NOT is_bot AND {bucket_sql(buckets)} AND {kept}
-         AND event_time >= {asked.days.from_ms} AND event_time < {asked.days.to_ms}""",
+         AND {asked.days.within_sql("event_time")}""",
         given,
     )
 
