@@ -32,6 +32,8 @@ JOURNAL_INTERVAL_MS = 500
 NEVER_MS = 2**31 - 1
 OPLOG_MB = 1_024
 """mongod would take 5 % of the disk. A gigabyte is hours of our writes: readers reconnect within seconds."""
+LAST_BYTES = 32_000
+"""Of the log, read for the reason of a failed start."""
 
 
 class MongodServer:
@@ -187,8 +189,11 @@ class MongodServer:
 
 
 def _last_words(log: Path) -> str:
+    """The last error since the last start, else the last line: that says `Shutting down`, whatever the reason was."""
     if not log.exists():
         return "(no log)"
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 4_000))
-        return file.read().decode(errors="replace").strip().rpartition("\n")[2]
+        file.seek(max(0, log.stat().st_size - LAST_BYTES))
+        lines = file.read().decode(errors="replace").rpartition("SERVER RESTARTED")[2].strip().splitlines()
+    errors = [line for line in lines if '"s":"E"' in line or '"s":"F"' in line]
+    return (errors or lines or ["(an empty log)"])[-1]

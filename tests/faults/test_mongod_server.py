@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
-from pistats.errors import ConfigurationError
+from pistats.errors import ConfigurationError, UnavailableError
 from pistats.mongo.server import MongodServer
 from pistats.settings import MongoSettings
 
@@ -96,6 +97,21 @@ def test_another_port_is_taken_into_the_replica_set(tmp_path: Path) -> None:
         assert moved.port != server.port
     finally:
         moved.stop()
+
+
+def test_a_failed_start_names_the_reason(tmp_path: Path) -> None:
+    before = MongodServer(tmp_path, SETTINGS)  # its log is in the same file
+    before.start()
+    before.stop()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = MongodServer(tmp_path, MongoSettings(cache_mb=256, port=taken.getsockname()[1]))
+        try:
+            with pytest.raises(UnavailableError, match="Address already in use"):
+                server.start()
+        finally:
+            server.stop()
 
 
 def test_it_dies_with_an_owner_that_is_killed(tmp_path: Path) -> None:
