@@ -2,12 +2,15 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from actors.names import NAMESPACE
 from pistats.errors import UnavailableError
 from pistats.local.ray_head import ray_auth
+
+PROBE_S = 5.0
 
 
 @contextmanager
@@ -19,6 +22,7 @@ def connected(address: str, token_path: str | None) -> Iterator[None]:
     """
     if token_path is not None:
         os.environ.update(ray_auth(token_path))
+    _probe(address)
     import ray  # after the environment is set: Ray reads it when it is first used
 
     try:
@@ -29,3 +33,17 @@ def connected(address: str, token_path: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _probe(address: str) -> None:
+    """Raises UnavailableError when nothing listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        return  # `auto`
+    try:
+        socket.create_connection((host, int(port)), PROBE_S).close()
+    except OSError as error:
+        raise UnavailableError(
+            f"No Ray cluster answers at {address} ({error.strerror or error}). If `pistats up` has lost it, it ends "
+            "by itself: start it again."
+        ) from error

@@ -86,7 +86,7 @@ class LocalSystem:
         self._logs.mkdir(parents=True, exist_ok=True)
         steps: dict[str, Callable[[], None]] = {
             "MongoDB": self._start_mongod,
-            "Ray": self._start_ray,
+            "Ray": lambda: self._start_ray(stop),
             "partitions, consumers and the HTTP endpoint": self._deploy,
         }
         if self._settings.dashboard.enabled:
@@ -118,7 +118,8 @@ class LocalSystem:
             if child.process is not None:
                 child.process.stop(STOP_TIMEOUT_S)
         self._children.clear()
-        self._drain()
+        if self._ray is not None and self._ray.running:  # else a question would wait for a minute
+            self._drain()
         self._joined.close()
         if self._ray is not None:
             stop_tree(self._ray.pid)
@@ -155,20 +156,26 @@ class LocalSystem:
         ray_directory(self._data).mkdir(mode=0o700, exist_ok=True)
         self._ray = OwnedProcess(self._head.command, output=self._logs / "ray.log")
 
-    def _start_ray(self) -> None:
+    def _start_ray(self, stop: threading.Event) -> None:
         assert self._ray is not None
-        self._wait_for_ray(self._ray)
+        if not self._wait_for_ray(self._ray, stop):
+            return
         self._joined.enter_context(connected(self._head.address, str(self._head.token_path)))
         accept_jobs()
         runtime.write(self._data, self._runtime())
 
-    def _wait_for_ray(self, process: OwnedProcess) -> None:
-        """Until `ray start` says that every part has started: a driver that comes earlier waits, and complains."""
+    def _wait_for_ray(self, process: OwnedProcess, stop: threading.Event) -> bool:
+        """Until `ray start` says that every part has started: a driver that comes earlier waits, and complains.
+
+        False when `stop` was set meanwhile.
+        """
         log, deadline = self._logs / "ray.log", time.monotonic() + RAY_TIMEOUT_S
         while RAY_STARTED not in log.read_text():
             if not process.running or time.monotonic() > deadline:
                 raise UnavailableError(f"Ray doesn't start. Its last words are in {log}.")
-            time.sleep(POLL_S)
+            if stop.wait(POLL_S):
+                return False
+        return True
 
     def _deploy(self) -> None:
         deploy_system(self._settings, self._mongodb_uri)

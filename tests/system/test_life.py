@@ -69,6 +69,18 @@ def test_a_killed_system_is_started_again_and_has_lost_nothing(
     assert system.wait_until_consumed()["healthy"]
 
 
+def test_a_system_that_has_lost_its_ray_ends(spare_system: RunningSystem) -> None:
+    assert spare_system.process is not None
+    (gcs,) = spare_system.processes("/gcs_server")
+
+    gcs.kill()
+
+    # Who asks a Ray that is gone for something, as a drain, waits for a minute.
+    assert spare_system.process.wait(GONE_S) == 1
+    refused = spare_system.run("status", check=False)
+    assert (refused.returncode, "No piStats runs" in refused.stderr) == (1, True)
+
+
 def test_ctrl_c_leaves_nothing_running(spare_system: RunningSystem, system: RunningSystem) -> None:
     spare, beside, note = spare_system, system.lasting(), spare_system.runtime
     family = spare.processes()
