@@ -1,5 +1,6 @@
 """The command line: `pistats`. Each command is a module; this one only turns errors into messages."""
 
+import re
 import sys
 import tomllib
 from typing import TYPE_CHECKING, NoReturn
@@ -45,19 +46,26 @@ def main() -> None:
 def _message_of(error: Exception) -> str | None:
     """None for an error that only a traceback explains."""
     from pydantic import ValidationError  # here, because `pistats --help` needs neither
-    from pymongo.errors import PyMongoError
+    from pymongo.errors import ConnectionFailure, PyMongoError
 
     if isinstance(error, ValidationError):
         return f"a setting cannot be used: {_settings_at_fault(error)}. docs/SETTINGS.md lists them all"
     if isinstance(error, tomllib.TOMLDecodeError):
         return f"pistats.toml cannot be read: {error}"
+    if isinstance(error, ConnectionFailure):
+        # The driver adds its timeouts and all that it knows of the replica set.
+        reason = re.split(r" \(configured timeouts|, Timeout: ", str(error))[0]
+        return (
+            f"MongoDB does not answer: {reason}. `pistats up` starts its own mongod again within seconds, and "
+            "`mongod/mongod.log` in the data directory has its last words; one of yours has to be reachable from here."
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error) if isinstance(error, PistatsError | PyMongoError | OSError) else None
 
 
 def _fail(message: str) -> NoReturn:
-    from rich.console import Console
+    from pistats.cli.console import Console
 
     Console(stderr=True, style="red").print(f"error: {message}", markup=False, highlight=False, soft_wrap=True)
     sys.exit(FAILED)

@@ -8,11 +8,11 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption, refusing
 from pistats.consumer.dead_letters import DeadLetter, DeadLetters, Which, parse_id, redo
 from pistats.consumer.groups import reader_group

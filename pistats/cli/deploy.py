@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.clock import now_ms
 from pistats.errors import ConfigurationError

@@ -9,9 +9,9 @@ from tempfile import TemporaryFile
 
 import psutil
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.errors import ConfigurationError
 from pistats.local import runtime

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.consumer.checkpoints import Standing, standing, trouble_of
 from pistats.consumer.groups import Group, GroupError, Groups, reader_group
@@ -100,8 +100,8 @@ def drop(
 
     Returns once everything is gone. May be repeated, also after an interruption.
     """
-    _with_groups(data, lambda groups: _drop(groups, name))
-    print(f"{name} is gone.")
+    dropped = _with_groups(data, lambda groups: _drop(groups, name))
+    print(f"{name} is gone." if dropped else f"There is no group {name}: `pistats group list` shows them.")
 
 
 async def _listed(groups: Groups) -> list[tuple[Group, Standing]]:
@@ -124,7 +124,10 @@ async def _adopt(groups: Groups, name: str, settings: Settings) -> "Adopted":
         return await adoption.run(lambda file: status.update(f"{file.site} {file.date}"))
 
 
-async def _drop(groups: Groups, name: str) -> None:
+async def _drop(groups: Groups, name: str) -> bool:
+    """Whether there was such a group. It is gone when this returns."""
+    if await groups.find(name) is None:
+        return False
     await groups.drop(name)
     deadline = time.monotonic() + DROP_TIMEOUT_S
     with Console(stderr=True).status(f"Dropping {name} …"):
@@ -135,6 +138,7 @@ async def _drop(groups: Groups, name: str) -> None:
                     "command to wait for it, and see the Ray logs if it doesn't end."
                 )
             await asyncio.sleep(POLL_S)
+    return True
 
 
 def _with_groups(data: Any, use: Callable[[Groups], Awaitable[T]]) -> T:

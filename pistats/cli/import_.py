@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pistats.backfill.importer import Importer, ImportReport
@@ -17,6 +16,7 @@ from pistats.backfill.reader import open_source
 from pistats.backfill.rows import BadLine, Format
 from pistats.backfill.unit import ImportedUnit, ImportPlan, Unit, import_unit
 from pistats.backfill.worker import unit_pool
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.local import runtime
 from pistats.mongo.client import connect

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.jobs.arguments import JobArguments
 from pistats.jobs.job import groups_to_work_for

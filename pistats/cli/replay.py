@@ -5,9 +5,9 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption, PositionOption, refusing
 from pistats.consumer.groups import Group, GroupError, Groups, check_name
 from pistats.consumer.history import lacks_history

@@ -11,8 +11,8 @@ from random import Random
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.cli.send import endpoint_of
 from pistats.send.client import delivery_to

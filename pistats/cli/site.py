@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption, refusing
 from pistats.local import runtime
 from pistats.mongo.client import connect

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from pistats.local import runtime
 from pistats.settings import Settings

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption, JsonOption, PositionOption
 from pistats.errors import FinalError, UnavailableError
 from pistats.local import runtime

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from pistats.cli.console import Console
 from pistats.cli.options import DEFAULT_DATA, DataOption
 from pistats.local import runtime
 from pistats.local.ray_head import ray_head

@@ -216,8 +216,8 @@ def _same(group: Group, start_position: str) -> Group:
         raise GroupError(f"The group {group.name} is being dropped: wait until it is gone, then create it again.")
     if group.start_position != start_position:
         raise GroupError(
-            f"There is a group {group.name} already, which began at {group.start_position}. Drop it first "
-            f"(`pistats group drop {group.name}`), or choose another name."
+            f"There is a group {group.name} already, which began at {group.start_position}. Name that position, drop "
+            f"the group first (`pistats group drop {group.name}`), or choose another name."
         )
     return group
 

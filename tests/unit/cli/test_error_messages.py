@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pistats.cli import main
+from pistats.cli import _fail, main
+from pistats.local import runtime
+from pistats.local.ports import free_ports
+from pistats.local.runtime import Runtime
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +108,25 @@ def test_one_port_for_two_is_told_before_anything_starts(
     monkeypatch.setattr(sys, "argv", ["pistats", "up", "--data", str(tmp_path), *flags])
 
     assert "cannot share port 8501" in refused(capsys)
+
+
+def test_a_mongodb_that_does_not_answer_is_told_without_the_drivers_topology(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (port,) = free_ports(1)
+    uri = f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=200"
+    runtime.write(tmp_path, Runtime(0, "127.0.0.1:1", None, uri, "http://127.0.0.1:1", None, 0))
+    monkeypatch.setattr(sys, "argv", ["pistats", "site", "list", "--data", str(tmp_path)])
+
+    message = refused(capsys)
+
+    assert message.startswith(f"error: MongoDB does not answer: 127.0.0.1:{port}: ")
+    assert "mongod.log" in message
+    assert "opology" not in message
+    assert "timeouts" not in message
+
+
+def test_a_number_between_colons_is_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _fail("There is no dead letter 0:1234: look again")
+    assert "0:1234: look" in capsys.readouterr().err
