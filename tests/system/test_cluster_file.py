@@ -1,12 +1,17 @@
 """`cluster.yaml`: what Ray's own schema and loader say of it."""
 
+import os
+import re
+import shlex
+import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pistats.local.ray_head import serve_environment
+from pistats.local.ray_head import FORWARD_FOR, serve_environment
 
 CLUSTER_FILE = Path(__file__).parents[2] / "cluster.yaml"
 
@@ -35,3 +40,34 @@ def test_every_node_gets_the_environment_of_haproxy_mode(cluster: dict[str, Any]
     assert [name for name in wanted if f"export {name}=" not in environment] == []
     for commands in (cluster["head_start_ray_commands"], cluster["worker_start_ray_commands"]):
         assert all(command.startswith(". ~/.pistats/ray.env;") for command in commands)
+
+
+def test_the_setup_commands_write_an_environment_that_bash_reads(cluster: dict[str, Any], tmp_path: Path) -> None:
+    install, *others = cluster["setup_commands"]
+    assert install == "make -C ~/pistats venv"  # fetches 600 MB; `make demo` runs the same target
+    assert re.search(r"^venv:", (CLUSTER_FILE.parent / "Makefile").read_text(), re.MULTILINE)
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+    for command in others:
+        subprocess.run(["bash", "-c", command], env=home, check=True)
+    shown = subprocess.run(
+        ["bash", "-c", ". ~/.pistats/ray.env; env -0"], env=home, check=True, capture_output=True, text=True
+    )
+
+    environment = dict(line.split("=", 1) for line in shown.stdout.split("\0") if line)
+    assert environment["RAY_SERVE_HAPROXY_BALANCE_ALGORITHM"] == FORWARD_FOR
+    assert Path(environment["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]).parent.is_dir()
+    module, name = environment["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"].split(":")
+    assert callable(getattr(import_module(module), name))
+
+
+def test_ray_knows_every_option_of_the_start_commands(cluster: dict[str, Any]) -> None:
+    from ray.scripts.scripts import start, stop
+
+    for commands in (cluster["head_start_ray_commands"], cluster["worker_start_ray_commands"]):
+        for command in commands:
+            assert subprocess.run(["bash", "-n", "-c", command], check=False).returncode == 0, command
+            words = shlex.split(command.replace("$RAY_HEAD_IP", "192.0.2.10"))
+            words = words[words.index("ray") + 1 :]
+            ray_command = {"start": start, "stop": stop}[words[0]]
+            ray_command.make_context(words[0], words[1:])  # raises for an option that it doesn't know
