@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dashboard.element import Data, Element, Heard
+from pistats.glossary import GLOSSARY
 
 GRID = Element("grid")
 FIGURES = Element("figures")
@@ -11,12 +12,12 @@ FIGURES = Element("figures")
 Tone = Literal["", "bad", "ok", "dim"]
 
 
-def column(name: str, tip: str = "", *, right: bool = False, wide: bool = False, long: bool = False) -> Data:
-    """A column; numbers stand at the right. `tip` explains it on hover.
+def column(name: str, term: str = "", *, right: bool = False, wide: bool = False, long: bool = False) -> Data:
+    """A column; numbers stand at the right. `term` is the key of the definition that is shown on hover.
 
     On a narrow screen a short table leaves out `wide` columns, and a card gives `long` ones a line of their own.
     """
-    return {"name": name, "tip": tip, "right": right, "wide": wide, "long": long}
+    return {"name": name, "tip": _definition(term), "right": right, "wide": wide, "long": long}
 
 
 def cell(text: str, tone: Tone = "") -> Data:
@@ -84,9 +85,13 @@ def show_grid(key: str, data: Data, heard: Heard | None = None, **more: Heard) -
     return GRID.show(key, data, act=heard or silent, choose=more.get("choose", silent), open=more.get("open", silent))
 
 
-def figure(name: str, value: str, says: str, tone: Tone = "", tip: str = "") -> Data:
-    """One figure."""
-    return {"name": name, "value": value, "says": says, "tone": tone, "tip": tip}
+def figure(name: str, value: str, says: str, tone: Tone = "", term: str = "") -> Data:
+    """One figure. `term` is the key of the definition that is shown on hover."""
+    return {"name": name, "value": value, "says": says, "tone": tone, "tip": _definition(term)}
+
+
+def _definition(term: str) -> str:
+    return GLOSSARY[term].definition if term else ""
 
 
 def show_figures(key: str, figures: Sequence[Data]) -> None:

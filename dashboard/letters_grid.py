@@ -19,10 +19,10 @@ def letters_grid(letters: Letters, opened: DeadLetter | None, *, may_act: bool) 
     columns = (
         column("Id"),
         column("Since, UTC"),
-        column("Stage", "The step of the enrichment that gave up."),
+        column("Stage", "stage"),
         column("Reason"),
         column("Detail", long=True),
-        column("Event", "What was received, as it came. Open the row to see all of it.", long=True),
+        column("Event", long=True),
     )
     rows = [_letter(one, opened, may_act=may_act) for one in letters.newest]
     choices = [_choice(letters, None), *(_choice(letters, one) for one in letters.counts)]

@@ -37,25 +37,25 @@ def _state(report: OperationsReport) -> Data:
 
 def _pace(report: OperationsReport) -> Data:
     per_s = sum(report.events_per_s.values())
-    return figure("Events/s", f"{per_s:,.1f}", "in the last full minute", tip="Stored by all partitions together.")
+    return figure("Events/s", f"{per_s:,.1f}", "in the last full minute", term="stored_per_s")
 
 
 def _waiting(report: OperationsReport) -> Data:
-    system, tip = report.system, "Stored, and not counted yet: end offsets less committed offsets."
+    system, term = report.system, "partition_lag"
     if system is None:
-        return figure("Waiting", fmt.NOTHING, "events", "dim", tip)
+        return figure("Waiting", fmt.NOTHING, "events", "dim", term)
     tone: Tone = "bad" if system.lag_s > LATE_S else ""
-    return figure("Waiting", fmt.exact(system.lag_events), f"events, {fmt.duration(system.lag_s)} behind", tone, tip)
+    return figure("Waiting", fmt.exact(system.lag_events), f"events, {fmt.duration(system.lag_s)} behind", tone, term)
 
 
 def _books(report: OperationsReport) -> Data:
-    tip = "Every record has become one thing, and every event is in the warehouse or on its way there."
+    term = "ledger"
     if report.system is None:
-        return figure("Ledger", fmt.NOTHING, "difference", "dim", tip)
+        return figure("Ledger", fmt.NOTHING, "difference", "dim", term)
     off = abs(report.system.ledger["difference"]) + abs(report.system.ledger["unarchived"])
     off = off or int(any(problem.startswith("the ledger") for problem in report.system.problems))
     return figure(
-        "Ledger", fmt.exact(off), "difference" if off else "difference: it adds up", "bad" if off else "", tip
+        "Ledger", fmt.exact(off), "difference" if off else "difference: it adds up", "bad" if off else "", term
     )
 
 
@@ -79,15 +79,13 @@ def partitions_grid(report: OperationsReport) -> Data:
     """Every partition: where its log begins and ends, how far the group is, how fast it moves."""
     columns = (
         column("Partition"),
-        column("First offset", "The oldest record that is still there.", right=True),
-        column("End offset", "One behind the newest record, as of two seconds ago at most.", right=True),
-        column("Committed", "Everything before it is counted.", right=True),
-        column(
-            "Lag", "End offset − committed offset, in events, and the age of the oldest one that waits.", right=True
-        ),
-        column("Events/s", "Stored in the last full minute.", right=True),
+        column("First offset", "first_offset", right=True),
+        column("End offset", "end_offset", right=True),
+        column("Committed", "committed", right=True),
+        column("Lag", "partition_lag", right=True),
+        column("Events/s", "stored_per_s", right=True),
         column("On disk", right=True),
-        column("Epoch", "Rises with every writer of the log.", right=True),
+        column("Epoch", "epoch", right=True),
         column("Consumer"),
         column("State", long=True),
     )
@@ -120,16 +118,16 @@ def _partition(one: PartitionReport, events_per_s: float) -> Data:
 def ledger_grid(report: OperationsReport) -> Data:
     """The last minutes over all partitions, newest first, below their sum. What does not add up is red."""
     columns = (
-        column("Minute, UTC", "When the records were appended to the log."),
+        column("Minute, UTC", "append_minute"),
         column("Appended", right=True),
         column("Enriched", right=True, wide=True),
         column("Bots", right=True, wide=True),
         column("Dead letters", right=True, wide=True),
         column("Erased", right=True, wide=True),
-        column("Difference", "Appended less what became of it. Anything but 0 is lost or counted twice.", right=True),
-        column("Archived", "Events in the warehouse.", right=True, wide=True),
-        column("Waiting", "Events that are on their way there.", right=True, wide=True),
-        column("Unarchived", "Counted less archived less waiting. Anything but 0 is an alarm.", right=True),
+        column("Difference", "ledger_difference", right=True),
+        column("Archived", "archived", right=True, wide=True),
+        column("Waiting", "waiting", right=True, wide=True),
+        column("Unarchived", "unarchived", right=True),
     )
     minutes: dict[int, list[LedgerRow]] = {}
     for one in report.ledger:
@@ -161,7 +159,7 @@ def jobs_grid(report: OperationsReport) -> Data:
         column("Last run, UTC"),
         column("State"),
         column("Duration", right=True),
-        column("Next run, UTC", "If there is work for it then."),
+        column("Next run, UTC"),
         column("Result", long=True),
     )
     rows = [
@@ -230,9 +228,9 @@ def groups_grid(report: OperationsReport, *, may_act: bool) -> Data:
     """Every consumer group. The live one is what all pages show."""
     columns = (
         column("Group"),
-        column("State", "The readers show the live group; a shadow is consumed beside it."),
+        column("State", "group_state"),
         column("From"),
-        column("Behind", "Events of the log that it has not counted yet, and the age of the oldest.", right=True),
+        column("Behind", "behind", right=True),
         column("Since, UTC"),
     )
     rows = [_group(line, may_act=may_act) for line in report.groups]

@@ -100,5 +100,45 @@ GLOSSARY: dict[str, Term] = {
     "browser": Term("Browser", "The family of the browser, from its user agent."),
     "event": Term("Event", "Anything sent under a name of its own: a sign-up, a purchase, a play."),
     "feed": Term("Live feed", "The latest events as they are counted, newest first."),
+    "retention_mode": Term(
+        "First, recurring",
+        "First: a visitor is in the cohort of the first event ever. "
+        "Recurring: in the cohort of every period of activity.",
+    ),
+    "retention_return": Term(
+        "On, on or after",
+        "On: came back in exactly that period. On or after: in that period or a later one.",
+    ),
+    "funnel_order": Term(
+        "Order of a funnel",
+        "In this order: one step after the other. Directly: with no other event between two steps.",
+    ),
+    "first_offset": Term("First offset", "The oldest record that the log of a partition still has."),
+    "end_offset": Term("End offset", "One behind the newest record of a partition, as of two seconds ago at most."),
+    "committed": Term("Committed", "The offset before which everything is counted."),
+    "partition_lag": Term(
+        "Lag",
+        "End offset − committed offset, in events, and the age of the oldest event that waits.",
+    ),
+    "stored_per_s": Term("Events/s", "Events that were stored in the last full minute, divided by its seconds."),
+    "epoch": Term(
+        "Epoch",
+        "A number that rises with every writer of a partition's log: who has an older one is refused.",
+    ),
+    "ledger": Term(
+        "Ledger",
+        "Every record has become one thing, and every event is in the warehouse or on its way there.",
+    ),
+    "append_minute": Term("Minute", "When the records were appended to the log."),
+    "ledger_difference": Term(
+        "Difference",
+        "Appended less what became of it. Anything but 0 is lost or counted twice.",
+    ),
+    "archived": Term("Archived", "Events in the warehouse."),
+    "waiting": Term("Waiting", "Events that are counted and on their way to the warehouse."),
+    "unarchived": Term("Unarchived", "Counted less archived less waiting. Anything but 0 is an alarm."),
+    "group_state": Term("State of a group", "Every page shows the live group; a shadow is consumed beside it."),
+    "behind": Term("Behind", "Events of the log that a group has not counted yet, and the age of the oldest."),
+    "stage": Term("Stage", "The step of the enrichment that gave up."),
 }
 """Terms by key. Keys are used in code and tests; names and definitions are what people read."""

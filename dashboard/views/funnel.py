@@ -13,6 +13,7 @@ from dashboard.funnel_steps import Step, condition_words, default_steps, edit_st
 from dashboard.periods import Days
 from dashboard.question import Asker, asker, chosen_filters, guarded, pick_days, say_complete, show_filters
 from dashboard.steps_element import STEPS, loading_steps, steps_data
+from pistats.glossary import GLOSSARY
 from pistats.reports.funnel import FunnelQuery, FunnelStep
 
 KEY = "funnel_result"
@@ -34,9 +35,8 @@ def show() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="funnel_controls"):
         days = pick_days(asked.now)
-        order: Any = query_state.choose(
-            "Order", ORDERS, "order", "ordered", help="Directly: no other event between two steps."
-        )
+        says = GLOSSARY["funnel_order"].definition
+        order: Any = query_state.choose("Order", ORDERS, "order", "ordered", help=says)
         window = query_state.choose("Within", WINDOWS, "within", "86400", kind="select", width=180)
         freshness = st.container(width="stretch", key="freshness")
     filters = [one for one in chosen_filters() if one.dimension != "event"]  # the steps say which events

@@ -11,6 +11,7 @@ from dashboard.event_picker import event_names, event_names_soon, pick_event
 from dashboard.first_draw import as_fragment, counting_words, is_first, shape_first
 from dashboard.people_element import cell_people_data, show_people
 from dashboard.question import Asker, asker, chosen_filters, complete_words, guarded
+from pistats.glossary import GLOSSARY
 from pistats.reports.retention import RetentionQuery
 from pistats.reports.retention_cells import is_counted
 from pistats.reports.retention_visitors import CellQuery
@@ -38,14 +39,11 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="top", key="retention_controls"):
         granularity: Any = query_state.choose("By", GRANULARITIES, "by", "week", label_visibility="visible")
         cohorts = _pick_range(granularity)
-        mode: Any = query_state.choose(
-            "Cohort", MODES, "mode", "first", label_visibility="visible", help="First: by the first event ever. "
-            "Recurring: a visitor is in the cohort of every period of activity.",
-        )  # fmt: skip
+        says = {key: GLOSSARY[f"retention_{key}"].definition for key in ("mode", "return")}
+        mode: Any = query_state.choose("Cohort", MODES, "mode", "first", label_visibility="visible", help=says["mode"])
         returns: Any = query_state.choose(
-            "Return", RETURNS, "return", "on", label_visibility="visible", help="On: in exactly that period. "
-            "On or after: in that period or a later one.",
-        )  # fmt: skip
+            "Return", RETURNS, "return", "on", label_visibility="visible", help=says["return"]
+        )
         names = event_names_soon(asked) if is_first(KEY) else guarded(lambda: event_names(asked)) or []
         event = pick_event("Did first", names, "event", "Any event")
         return_event = pick_event("Came back to", names, "return_event", "Any event")
