@@ -34,6 +34,16 @@ async def test_the_site_goes_along_from_page_to_page(dashboard: Dashboard, page:
     await expect(page.get_by_text("Page not found")).to_have_count(0)
 
 
+async def test_pages_are_chosen_with_the_keyboard_and_the_focus_is_seen(dashboard: Dashboard, page: Page) -> None:
+    await sign_in(page, dashboard)
+    link = page.get_by_role("link", name="Operations")
+    while not await link.evaluate("link => link === document.activeElement"):
+        await page.keyboard.press("Tab")
+    assert await link.evaluate("link => getComputedStyle(link).outline") == "rgb(79, 82, 217) solid 2px"
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/operations?site=**")
+
+
 async def test_a_viewer_sees_no_settings(dashboard: Dashboard, page: Page) -> None:
     password = await reset_password(dashboard.system, role="viewer")
     await page.wait_for_timeout(2_500)  # the keeper's look at the access
