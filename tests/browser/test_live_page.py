@@ -123,8 +123,11 @@ async def test_hostile_text_is_shown_as_text(dashboard: Dashboard, page: Page) -
     for text in HOSTILE:
         await dashboard.commit(
             event(path=text, title=text, source=text, country=text, device=text, browser=text, visitor_id=text),
-            event(name=text[:64], path=text, visitor_id=text),
+            event(name=text[:64], path=text, visitor_id=text, city=text, channel=text),
         )
+    for text in HOSTILE[:5]:
+        await dashboard.commit(*(event(properties={"topic": text, text: text}) for _ in range(6)))
+    await expect(page.locator('[data-panel="trending"] .row')).to_have_count(5)
     await expect(page.locator('[data-panel="feed"] .row')).to_have_count(20, timeout=10_000)
     live = page.locator(".live")
     for text in HOSTILE[:5]:

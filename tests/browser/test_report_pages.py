@@ -1,6 +1,7 @@
 """History, Retention, Funnel and Visitor in Chromium: the report's numbers, links that restore, inert text."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -14,16 +15,18 @@ from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from pistats import format as fmt
 from pistats.clock import now_ms
+from pistats.jobs.arguments import JobArguments
+from pistats.jobs.runs import Runs
 from pistats.reports.funnel import FunnelQuery, FunnelStep
 from pistats.reports.history import METRICS, HistoryQuery
 from pistats.reports.reports import Reports
 from pistats.reports.retention import RetentionQuery
-from pistats.share_links import ShareLinks
+from pistats.share_links import MAX_LABEL_CHARS, ShareLinks
 from pistats.sites import SiteStore
 from pistats.warehouse.engine import QueryEngine
 from pistats.warehouse.source import EventSource
 from tests.browser.layout_shift import MAIN, jumps, watch_shifts
-from tests.browser.running_dashboard import Dashboard, screenshot
+from tests.browser.running_dashboard import Dashboard, event, screenshot
 from tests.warehouse_events import an_event, chunk_document
 
 pytestmark = pytest.mark.browser
@@ -38,7 +41,15 @@ HOSTILE = (
     "$\\frac{1}{2}$ :red[red] :material/home:",
     '=HYPERLINK("http://evil.example")',
     "\u202eevil\u202c \u2066rtl\u2069 مرحبا",
+    "<script>window.hacked = 1</script>",
+    "{{7*7}} ${7*7} %s %n \ufeff",
+    "w" * 300,
 )
+
+
+def evil_visitor(number: int) -> str:
+    """The id of who sent the text with this number."""
+    return f"evil-{number} {HOSTILE[number]}"[:128]
 
 
 def visits(now: int) -> list[dict[str, Any]]:
@@ -71,7 +82,7 @@ def visits(now: int) -> list[dict[str, Any]]:
                 add(visitor, start + DAY_MS, path="/world", channel="Direct", source=None)
     for number, text in enumerate(HOSTILE):
         about = dict.fromkeys(("path", "title", "source", "campaign", "country", "browser", "os", "language"), text)
-        visitor = f"evil-{number} {text}"
+        visitor = evil_visitor(number)
         add(visitor, now - 5 * MINUTE_MS, **about, channel=text, device=text, user_id=text)
         add(visitor, now - 4 * MINUTE_MS, name=text[:64], path=text, properties={text: text, "list": [text]})
     return sorted(events, key=lambda event: event["event_time"])
@@ -503,6 +514,92 @@ async def test_hostile_text_is_shown_as_text(told: Dashboard, page: Page) -> Non
     await expect(page.locator(".facts")).to_contain_text(HOSTILE[2])
     await expect_inert(page)
     await screenshot(page, "visitor_hostile")
+
+
+async def test_hostile_text_of_a_visitor_is_shown_as_text(told: Dashboard, page: Page) -> None:
+    for number, text in enumerate(HOSTILE):
+        await open_page(page, told, "/visitor", id=evil_visitor(number))
+        await expect(page.locator(".event .chip")).to_have_text([text[:64].strip()])
+        await expect(page.locator(".event summary, .event .property").first).to_be_visible()
+        await expect_inert(page)
+    now = [event(visitor_id=evil_visitor(number), path=text) for number, text in enumerate(HOSTILE)]
+    await told.commit(*now)
+    await open_page(page, told, "/visitor")
+    await expect(page.locator(".people a")).to_have_count(len(HOSTILE))
+    await expect_inert(page)
+
+
+async def test_hostile_text_in_operations_is_shown_as_text(told: Dashboard, page: Page, tmp_path: Path) -> None:
+    letters = [dead_letter(number, text) for number, text in enumerate(HOSTILE)]
+    await told.group.dead_letters.insert_many(letters)
+    runs = Runs(told.system)
+    await runs.start("archive-1", "archive", JobArguments())
+    await runs.end("archive-1", error=" ".join(HOSTILE))
+    for number, text in enumerate(HOSTILE):
+        await open_page(page, told, "/operations", letter=f"0:{number}")
+        opened = page.locator(".grid .more")
+        await expect(opened.locator("dd", has_text=text[:20].strip())).not_to_have_count(0)
+        await expect(page.get_by_role("textbox", name="The event, as JSON")).to_be_visible()
+        await expect_inert(page)
+
+
+async def test_hostile_text_in_site_settings_is_shown_as_text(told: Dashboard, page: Page) -> None:
+    for text in HOSTILE:
+        await ShareLinks(told.system).add(SITE, text[:MAX_LABEL_CHARS])
+    await told.commit(*(event(name=text[:64], path=text, title=text) for text in HOSTILE))
+    await open_page(page, told, "/site-settings")
+    await expect(page.locator(".st-key-card_share").get_by_text("**bold** _em_")).to_be_visible()
+    await expect_inert(page)
+
+
+def dead_letter(number: int, text: str) -> dict[str, Any]:
+    """A record of partition 0 that could not be enriched, and every word about it."""
+    sent = {"name": text, "url": text, "title": text, "visitor_id": text, "properties": {text: text}}
+    return {
+        "_id": {"partition": 0, "offset": number},
+        "append_minute": now_ms() // MINUTE_MS * MINUTE_MS,
+        "stage": "page",
+        "reason": "step_failed",
+        "detail": f"ValueError: {text}",
+        "payload": json.dumps(sent).encode(),
+        "code_version": "0.1.0",
+        "created_at": datetime.now(UTC),
+    }
+
+
+async def expect_chosen(page: Page, *names: str) -> None:
+    """These segments are chosen, one of each row."""
+    for name in names:
+        await expect(page.locator(".stMain").get_by_role("radio", name=name, exact=True)).to_be_checked()
+
+
+async def test_a_link_restores_every_choice(told: Dashboard, page: Page) -> None:
+    today = datetime.now(UTC).date()
+    days = {"period": "custom", "from": today - timedelta(days=2), "to": today, "filter": "country:IN"}
+    tabs = {"sources": "source", "pages": "exit_page", "places": "language", "devices": "os", "property": "n"}
+    await open_page(page, told, "/history", **days, **tabs, by="hour", bots="include", metric="views")
+    await expect_chosen(page, "Custom", "Hour")
+    await expect(page.get_by_role("combobox", name="Bots")).to_have_value("With bots")
+    await expect(page.locator(".overview .name")).to_have_text("Views")
+    await expect(page.locator(".keys span").first).to_have_text(fmt.days(today - timedelta(days=2), today))
+    await expect(page.locator(".chip")).to_contain_text("India")
+    selected = page.locator(".table [role=tab][aria-selected=true]")
+    await expect(selected).to_have_text(["Source", "Exit", "Language", "System", "n"])
+
+    await open_page(page, told, "/funnel", **days, step=["page_view", "signup"], order="any", within="604800")
+    await expect_chosen(page, "Custom", "In any order")
+    await expect(page.get_by_role("combobox", name="Within")).to_have_value("within 7 days")
+    await expect(page.locator(".chip")).to_contain_text("India")
+
+    asked = {"by": "month", "last": "6", "mode": "recurring", "return": "on_or_after"}
+    await open_page(page, told, "/retention", **asked, event="signup", return_event="page_view")
+    await expect_chosen(page, "Months", "Recurring", "On or after")
+    for name, value in (("Range", "Last 6 months"), ("Did first", "signup"), ("Came back to", "page_view")):
+        await expect(page.get_by_role("combobox", name=name)).to_have_value(value)
+
+    await open_page(page, told, "/visitor", id="v-3-0")
+    await expect(page.get_by_role("textbox", name="Visitor id")).to_have_value("v-3-0")
+    await expect(page.get_by_role("combobox", name="Site")).to_have_value(SITE)
 
 
 async def test_every_page_fits_and_nothing_on_it_jumps(told: Dashboard, page: Page) -> None:
