@@ -47,6 +47,7 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
     sign_ins = SignIns(keeper, settings.dashboard.sign_in_s, clock, settings.oidc)
     operations = Operations(client, settings, clock)
     oidc = Oidc(settings.oidc, settings.dashboard, clock)
+    document = shell.document()
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
@@ -66,8 +67,10 @@ def build(settings: Settings, client: AsyncMongoClient[dict[str, Any]], clock: C
     return st.App(
         SCRIPT,
         lifespan=lifespan,
-        routes=[WebSocketRoute(PATH, LiveSocket(hub).serve), Route("/live", _to_live), *shell.routes()],
-        middleware=[Middleware(Gate, source=keeper, sign_ins=sign_ins, oidc=oidc, clock=clock)],
+        routes=[WebSocketRoute(PATH, LiveSocket(hub).serve), Route("/live", _to_live), *shell.routes(document)],
+        middleware=[
+            Middleware(Gate, source=keeper, sign_ins=sign_ins, oidc=oidc, clock=clock, early=shell.files(document))
+        ],
         secrets=oidc.secrets(),
     )
 

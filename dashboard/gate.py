@@ -1,7 +1,11 @@
-"""The one door: every request and every socket needs a sign-in, but for the ways in and the health check."""
+"""The one door: every request and every socket needs a sign-in, but for the ways in and the health check.
+
+Files of Streamlit that every page begins with are open, too: they are the same for everyone, and the login page
+fetches them while someone types a password.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
@@ -48,7 +52,13 @@ class Gate:
     """ASGI middleware: lets a signed-in browser through to `app`, sends everyone else to the login page."""
 
     def __init__(
-        self, app: ASGIApp, source: AccessKeeper, sign_ins: SignIns, oidc: Oidc, clock: Callable[[], int]
+        self,
+        app: ASGIApp,
+        source: AccessKeeper,
+        sign_ins: SignIns,
+        oidc: Oidc,
+        clock: Callable[[], int],
+        early: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._source = source
@@ -57,6 +67,8 @@ class Gate:
         self._limiter = LoginLimiter(clock)
         self._verifying = asyncio.Semaphore(MAX_VERIFICATIONS)
         self._clock = clock
+        self._early = tuple(early)
+        self._open = frozenset(early)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -91,7 +103,7 @@ class Gate:
             return self._open_share(request, access)
         if path == LOGOUT and request.method == "POST":
             return await self._sign_out(request, access)
-        if self._oidc.passes(path):
+        if self._oidc.passes(path) or (path in self._open and request.method == "GET"):
             return None
         return self._for_signed_in(request, access)
 
@@ -128,7 +140,7 @@ class Gate:
     def _form(
         self, target: str, message: str = "", status: int = 200, headers: dict[str, str] | None = None
     ) -> Response:
-        return login_page.form(target, message, status, headers, provider=self._oidc.label)
+        return login_page.form(target, message, status, headers, provider=self._oidc.label, early=self._early)
 
     async def _attempt(self, request: Request, access: DashboardAccess, target: str) -> Response:
         address = request.client.host if request.client else ""

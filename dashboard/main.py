@@ -36,3 +36,5 @@ query_state.begin(page.url_path)
 frame.settle_site()
 frame.draw()
 page.run()
+with st.container(key="end_of_page"):  # as long as it is stale, the whole page is being drawn anew: `shell.css`
+    st.text("")

@@ -28,12 +28,37 @@ EARLY = ("BidiComponent", "ButtonGroup", "Selectbox")
 """Scripts of Streamlit that most pages need. It asks for each when the first such element has come, one after the
 other; until then something of another size stands in its place."""
 
+IMPORTED = re.compile(r'(?:from|import)"\./([\w.-]+\.js)"')
+"""What a built script names of others without which it does not run."""
 
-def routes() -> list[Route]:
-    """What answers a browser that opens a page. Everything that the document asks for comes from Streamlit."""
+ASKED = re.compile(r'(?:href|src)="\.(/static/[\w./-]+)"')
+
+
+def document() -> str:
+    """The document of every page."""
     static = Path(streamlit.__file__).parent / "static"
-    early = sorted(path.name for name in EARLY for path in (static / "static" / "js").glob(f"{name}.*.js"))
-    document = shell((static / "index.html").read_text("utf-8"), early)
+    return shell((static / "index.html").read_text("utf-8"), early_scripts(static / "static" / "js"))
+
+
+def early_scripts(scripts: Path) -> list[str]:
+    """The names of `EARLY` and of everything that they import: a browser preloads only what is named."""
+    found: set[str] = set()
+    waiting = [path.name for name in EARLY for path in scripts.glob(f"{name}.*.js")]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += IMPORTED.findall((scripts / name).read_text("utf-8"))
+    return sorted(found)
+
+
+def files(document: str) -> tuple[str, ...]:
+    """The paths of the files of Streamlit that the document asks for: scripts, a style sheet, a font."""
+    return tuple(dict.fromkeys(ASKED.findall(document)))
+
+
+def routes(document: str) -> list[Route]:
+    """What answers a browser that opens a page. Everything that the document asks for comes from Streamlit."""
     headers = {"cache-control": "no-cache", "content-security-policy": policy(document)}
 
     async def show(_request: Request) -> HTMLResponse:
@@ -45,7 +70,12 @@ def routes() -> list[Route]:
 def shell(document: str, early: Sequence[str] = ()) -> str:
     """Streamlit's document with what is ours in it. What a newer one does not have is left as it is."""
     style = f"<style>\n{colours.SHEET}{(ASSETS / 'shell.css').read_text('utf-8')}</style>"
-    links = [f'<link rel="modulepreload" crossorigin href="./static/js/{name}">' for name in early]
+    known = files(document)
+    links = [
+        f'<link rel="modulepreload" crossorigin href="./static/js/{name}">'
+        for name in early
+        if f"/static/js/{name}" not in known
+    ]
     script = f"<script>{(ASSETS / 'session.js').read_text('utf-8')}</script>"
     ours = "\n".join([style, script, *links, "</head>"])
     return document.replace(TITLE, OWN_TITLE).replace(FAVICON, "").replace("</head>", ours, 1)

@@ -33,6 +33,7 @@ TOKEN = "a-token-that-was-given-out"
 SIGN_IN_S = 3600
 PAGE = {"accept": "text/html"}
 EVIL = {"origin": "http://evil.example"}
+EARLY = ("/static/js/index.abc.js", "/static/css/index.abc.css")
 
 
 class Clock:
@@ -110,7 +111,9 @@ def source(hashed: str, viewer_hashed: str) -> Source:
 @pytest.fixture
 async def client(source: Source, clock: Clock) -> AsyncIterator[Client]:
     async def page(request: Request) -> PlainTextResponse:
-        who = request.scope[SCOPE_KEY]
+        who = request.scope.get(SCOPE_KEY)
+        if who is None:
+            return PlainTextResponse("nobody is inside")
         return PlainTextResponse(f"{who.role} inside {request.url.path}" + (f" of {who.site}" if who.site else ""))
 
     async def echo(websocket: WebSocket) -> None:
@@ -125,7 +128,7 @@ async def client(source: Source, clock: Clock) -> AsyncIterator[Client]:
     oidc = Oidc(OidcSettings(), DashboardSettings(), clock)
     app = Starlette(
         routes=[WebSocketRoute("/socket", echo), Route("/{path:path}", page, methods=["GET", "POST"])],
-        middleware=[Middleware(Gate, source=source, sign_ins=sign_ins, oidc=oidc, clock=clock)],
+        middleware=[Middleware(Gate, source=source, sign_ins=sign_ins, oidc=oidc, clock=clock, early=EARLY)],
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, ws="websockets-sansio", log_level="error"))
@@ -153,6 +156,17 @@ async def test_nothing_passes_without_a_sign_in(client: Client, path: str) -> No
     redirected = await client.get(path, headers=PAGE)
     assert redirected.status == 303
     assert redirected.headers["location"].startswith("/login?next=%2F")
+
+
+async def test_the_login_page_fetches_ahead_what_every_page_needs_and_nothing_else_is_open(client: Client) -> None:
+    login = await client.get("/login")
+    for path in EARLY:
+        assert f'<link rel="prefetch" href="{path}">' in login.text
+        assert (await client.get(path)).text == "nobody is inside"
+        assert (await client.post(path)).status == 401
+    for path in ("/static/js/index.abc.js/../../../anything", "/static//js/index.abc.js", "/static/js/index.abc.jsx"):
+        assert (await client.get(URL(client.url + path, encoded=True).raw_path)).status == 401
+    assert "script" not in login.headers["content-security-policy"]
 
 
 async def test_health_is_open_and_says_nothing_more(client: Client) -> None:
