@@ -7,6 +7,7 @@ import pytest
 
 from pistats.live import LiveBuckets, LiveView, MinuteBucket
 from pistats.live.bucket import DIMENSIONS, OTHER, PAGES
+from tests.table_events import an_event
 
 MINUTE = 1_764_000_000_000 // 60_000 * 60_000
 LIMIT_BYTES = 200_000
@@ -14,23 +15,7 @@ EVENTS = 25_000
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    return {
-        "site": "news",
-        "event_time": MINUTE,
-        "received_time": MINUTE,
-        "visitor_id": "v",
-        "name": "page_view",
-        "is_bot": False,
-        "path": "/",
-        "properties": None,
-        "section": None,
-        "source": None,
-        "channel": None,
-        "country": None,
-        "device": None,
-        "browser": None,
-        **changes,
-    }
+    return an_event(0, **{"event_time": MINUTE, "received_time": MINUTE, "path": "/", **changes})
 
 
 def hostile(number: int, length: int) -> dict[str, Any]:

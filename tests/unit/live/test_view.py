@@ -5,29 +5,14 @@ from typing import Any
 
 from pistats.live import LiveBuckets, LiveView
 from pistats.live.bucket import MINUTE_MS
+from tests.table_events import an_event
 
 MINUTE = 1_764_000_000_000 // MINUTE_MS * MINUTE_MS
 NOW = MINUTE + 30_000
 
 
 def event(age_ms: int = 0, **changes: Any) -> dict[str, Any]:
-    return {
-        "site": "news",
-        "event_time": NOW - age_ms,
-        "received_time": NOW,
-        "visitor_id": "v",
-        "name": "page_view",
-        "is_bot": False,
-        "path": "/",
-        "properties": None,
-        "section": None,
-        "source": None,
-        "channel": None,
-        "country": None,
-        "device": None,
-        "browser": None,
-        **changes,
-    }
+    return an_event(0, **{"event_time": NOW - age_ms, "received_time": NOW, "path": "/", **changes})
 
 
 def view_of(*events: dict[str, Any]) -> LiveView:

@@ -5,7 +5,7 @@ import gzip
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -35,16 +35,10 @@ class Server:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
+async def server(serve: Callable[..., Awaitable[str]]) -> Server:
     server = Server()
-    app = web.Application()
-    app.router.add_post("/v1/events", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield server
-    await runner.cleanup()
+    server.url = await serve(server.answer)
+    return server
 
 
 async def start(server: Server, file: str) -> asyncio.subprocess.Process:
