@@ -115,14 +115,6 @@ def typed(label: str, name: str, default: str = "", **look: Any) -> str:
     return chosen
 
 
-def switched(label: str, name: str, **look: Any) -> bool:
-    """A switch that lives in the address as `name=yes`; off by default."""
-    on, key = value(name) == "yes", _key(name)
-    st.session_state[key] = on
-    st.toggle(label, key=key, on_change=lambda: put({name: "yes" if st.session_state.get(key) else None}), **look)
-    return on
-
-
 def _changed(name: str, key: str, default: str, along: Callable[[str], Changes] | None = None) -> Callable[[], None]:
     def change() -> None:
         picked = st.session_state.get(key)
