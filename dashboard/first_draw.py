@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 
 import streamlit as st
 
+from pistats import format as fmt
+
 SENDING_S = 0.05
 """A new run throws away what the last one has not sent yet. Streamlit sends every 10 ms; later than this, no shape is
 seen, and that is all."""
@@ -40,4 +42,4 @@ def say_counting(freshness: AbstractContextManager[object], timezone: str) -> No
 
 def counting_words(timezone: str) -> str:
     """As long as the words that will say how far the numbers reach."""
-    return f"complete through --:--:-- · {timezone.replace('_', ' ')}"
+    return f"complete through --:--:-- · {fmt.timezone(timezone)}"

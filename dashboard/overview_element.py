@@ -218,7 +218,7 @@ def _compared(shown: Overview) -> str:
 def _empty(shown: Overview) -> list[str]:
     return [
         "Nothing in this range",
-        f"No event between {fmt.days(shown.days.first, shown.days.last)} matches. "
+        f"{fmt.days(shown.days.first, shown.days.last)}: no event matches. "
         "Choose a longer period above, or take a filter away. Is the site new? Live shows the line to paste into it.",
     ]
 

@@ -176,7 +176,7 @@ def complete_words(complete_through: int | None, asked: Asker) -> str:
         time = datetime.fromtimestamp(complete_through / 1000, asked.timezone)
         today = time.date() == asked.now.date()
         text = f"complete through {time:%H:%M:%S}" if today else f"complete through {fmt.weekday(time)}, {time:%H:%M}"
-    return f"{text} · {asked.site.timezone.replace('_', ' ')}"
+    return f"{text} · {fmt.timezone(asked.site.timezone)}"
 
 
 # The filters

@@ -154,6 +154,11 @@ def days(first: date, last: date) -> str:
     return f"{first.day} {first:%b} – {day(last)}" if first.year == last.year else f"{day(first)} – {day(last)}"
 
 
+def timezone(name: str) -> str:
+    """A time zone as people write it: America/New York."""
+    return name.replace("_", " ")
+
+
 def period(start: datetime, granularity: str) -> str:
     """The period of a row by its start, in full: Tue 24 Nov 2026 14:00, 23–29 Nov 2026, November 2026."""
     if granularity == "hour":

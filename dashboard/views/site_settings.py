@@ -1,6 +1,7 @@
 """Site settings: a site's snippet, rules, keys and share links, and new sites. For admins."""
 
-from datetime import UTC, datetime
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -51,20 +52,20 @@ def _snippet(site: Site) -> None:
         st.code(f'<script defer src="{ingest_url()}/t.js" data-key="{key}"></script>', language=None, wrap_lines=True)
         if key == "WRITE_KEY":
             st.caption("Write the site's write key in place of WRITE_KEY. It was shown when it was made.")
-        _waiting(site.name)
+        _waiting(site)
 
 
-def _waiting(site: str) -> None:
+def _waiting(site: Site) -> None:
     """Turns by itself when the first event has come, and then looks no more."""
-    last = _last_event_time(site)
+    last = _last_event_time(site.name)
     if last is not None:
-        return _received(last)
-    if services().run(ever_seen(services().shown.database, site)):
+        return _received(last, site.timezone)
+    if services().run(ever_seen(services().shown.database, site.name)):
         return problem("received_once", "Events have come, and none in the last days: is the tag still in its pages?")
 
     @st.fragment(run_every=LOOK_S)
     def looking() -> None:
-        if _last_event_time(site) is not None:
+        if _last_event_time(site.name) is not None:
             st.rerun()
         with st.container(key="waiting_for_event", horizontal=True, vertical_alignment="center"):
             st.markdown(":material/hourglass_top: Waiting for the first event…")
@@ -73,10 +74,11 @@ def _waiting(site: str) -> None:
     return None
 
 
-def _received(last: int) -> None:
+def _received(last: int, timezone: str) -> None:
     """As a time: the words stay as they are while the page is open."""
-    time = datetime.fromtimestamp(last / 1000, UTC)
-    done("received", f"✓ Received: the last event came at {time:%H:%M:%S} UTC on {fmt.day(time.date())}.")
+    time = datetime.fromtimestamp(last / 1000, ZoneInfo(timezone))
+    when = f"{fmt.day(time.date())}, {time:%H:%M:%S} · {fmt.timezone(timezone)}"
+    done("received", f"✓ Received: the last event came on {when}")
 
 
 def _last_event_time(site: str) -> int | None:
