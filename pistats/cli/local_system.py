@@ -42,7 +42,10 @@ POLL_S = 0.1
 DRAIN_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 10.0
 RAY_PROGRAMS = ("gcs_server", "raylet", "haproxy")
-"""What can outlive a killed owner; all other processes of Ray end by themselves when these are gone."""
+"""What can outlive a killed owner."""
+RAY_TITLE = "ray::"
+"""What Ray's other processes call themselves. They end by themselves when those are gone, agents a minute later: until
+then they keep their ports, of which one may be a setting."""
 KEPT_SESSIONS = 3
 """Log folders of earlier starts that Ray leaves behind, kept for a look after a crash."""
 
@@ -123,6 +126,7 @@ class LocalSystem:
         self._joined.close()
         if self._ray is not None:
             stop_tree(self._ray.pid)
+            self._stop_orphans()
             self._ray = None
         if self._mongod is not None:
             self._mongod.stop()
@@ -274,17 +278,28 @@ class LocalSystem:
             ray.get(supervisor.drain.remote(), timeout=DRAIN_TIMEOUT_S)
 
     def _stop_orphans(self) -> None:
-        """End what a killed `pistats up` of this very data directory has left behind."""
+        """End what a killed `pistats up` of this very data directory, or a Ray that has died, has left behind."""
         marks = (str(ray_directory(self._data)), str(self._data / "haproxy"))
         for process in psutil.process_iter(["cmdline"]):
             command = process.info["cmdline"] or [""]
-            if Path(command[0]).name in RAY_PROGRAMS and any(mark in " ".join(command) for mark in marks):
+            named = command if Path(command[0]).name in RAY_PROGRAMS else _logs_of(process, command[0])
+            if any(mark in " ".join(named) for mark in marks):
                 stop_tree(process.pid)
 
     def _forget_old_sessions(self) -> None:
         sessions = sorted(ray_directory(self._data).glob("session_2*"), key=lambda path: path.stat().st_mtime)
         for left in (*sessions[:-KEPT_SESSIONS], self._data / "haproxy", ray_directory(self._data) / "ha"):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _logs_of(process: psutil.Process, title: str) -> list[str]:
+    """The files that a process with a title of Ray's has open: its command is gone, and its logs are its session's."""
+    if not title.startswith(RAY_TITLE):
+        return []
+    try:
+        return [file.path for file in process.open_files()]
+    except psutil.Error:  # it has ended, or is somebody else's
+        return []
 
 
 def stop_tree(pid: int) -> None:

@@ -27,8 +27,6 @@ STOP_TIMEOUT_S = 20.0
 """mongod ends in one to two seconds, longer when it has a large checkpoint to write."""
 LOG_BYTES = 20_000_000
 """Size at which the log is set aside; one older file is kept."""
-JOURNAL_INTERVAL_MS = 500
-"""The most that mongod takes. It would look ten times a second for what nobody waits for: a sixth of its idle load."""
 NEVER_MS = 2**31 - 1
 OPLOG_MB = 1_024
 """mongod would take 5 % of the disk. A gigabyte is hours of our writes: readers reconnect within seconds."""
@@ -124,8 +122,6 @@ class MongodServer:
             *("--slowms", str(NEVER_MS)),
             # Without this it samples itself every second, for ever: 200 MB of disk and a steady load when idle.
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-            # Every write of ours waits for the journal and has it written at once (`w: majority`), whatever this says.
-            *("--journalCommitInterval", str(JOURNAL_INTERVAL_MS)),
             *self._extra_args,
         ]
 

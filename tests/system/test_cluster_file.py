@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pistats.local.ray_head import FORWARD_FOR, serve_environment
+from pistats.local.ray_head import END_OF_DEFAULTS, serve_environment
 
 CLUSTER_FILE = Path(__file__).parents[2] / "cluster.yaml"
 
@@ -55,7 +55,7 @@ def test_the_setup_commands_write_an_environment_that_bash_reads(cluster: dict[s
     )
 
     environment = dict(line.split("=", 1) for line in shown.stdout.split("\0") if line)
-    assert environment["RAY_SERVE_HAPROXY_BALANCE_ALGORITHM"] == FORWARD_FOR
+    assert environment["RAY_SERVE_HAPROXY_BALANCE_ALGORITHM"] == END_OF_DEFAULTS
     assert Path(environment["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]).parent.is_dir()
     module, name = environment["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"].split(":")
     assert callable(getattr(import_module(module), name))
