@@ -10,7 +10,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from pistats.clock import now_ms
 from tests.browser.running_dashboard import Dashboard, running_dashboard
+from tests.browser.visited_site import visits
+from tests.warehouse_events import chunk_document
 
 HERE = Path(__file__).parent
 ARGS = (
@@ -67,3 +70,12 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     yield page
     await context.close()
     assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def told(dashboard: Dashboard) -> Dashboard:
+    """The dashboard of a site with twelve days of visits, which wait in the outbox, as a consumer leaves them."""
+    events = [{**event, "offset": offset} for offset, event in enumerate(visits(now_ms()))]
+    await dashboard.group.chunks.insert_one(chunk_document(events))
+    await dashboard.commit()
+    return dashboard

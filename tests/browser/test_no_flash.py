@@ -6,14 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from pistats.clock import now_ms
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.running_dashboard import Dashboard
-from tests.browser.test_report_pages import open_page, visits
-from tests.warehouse_events import chunk_document
+from tests.browser.visited_site import open_page
 
 pytestmark = pytest.mark.browser
 
@@ -59,15 +56,6 @@ frame()
 
 HELD_MS = 2_500
 """Streamlit begins to fade after half a second, and is done a second later."""
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def told(dashboard: Dashboard) -> Dashboard:
-    """The dashboard with twelve days of visits."""
-    events = [{**event, "offset": offset} for offset, event in enumerate(visits(now_ms()))]
-    await dashboard.group.chunks.insert_one(chunk_document(events))
-    await dashboard.commit()
-    return dashboard
 
 
 @asynccontextmanager

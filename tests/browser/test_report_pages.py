@@ -1,100 +1,30 @@
-"""History, Retention, Funnel and Visitor in Chromium: the report's numbers, links that restore, inert text."""
+"""History, Retention, Funnel and Visitor in Chromium: the report's numbers, links that restore."""
 
 import asyncio
-import json
-import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, Route, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from pistats import format as fmt
-from pistats.clock import now_ms
-from pistats.jobs.arguments import JobArguments
-from pistats.jobs.runs import Runs
 from pistats.reports.funnel import FunnelQuery, FunnelStep
 from pistats.reports.history import METRICS, HistoryQuery
 from pistats.reports.reports import Reports
 from pistats.reports.retention import RetentionQuery
-from pistats.share_links import MAX_LABEL_CHARS, ShareLinks
+from pistats.share_links import ShareLinks
 from pistats.sites import SiteStore
 from pistats.warehouse.engine import QueryEngine
 from pistats.warehouse.source import EventSource
 from tests.browser.layout_shift import MAIN, jumps, watch_shifts
-from tests.browser.running_dashboard import Dashboard, event, screenshot
-from tests.warehouse_events import an_event, chunk_document
+from tests.browser.running_dashboard import Dashboard, screenshot
+from tests.browser.visited_site import HOSTILE, SITE, card, open_page
 
 pytestmark = pytest.mark.browser
-
-SITE = "news.example"
-DAY_MS, MINUTE_MS = 86_400_000, 60_000
-
-HOSTILE = (
-    "<img src=x onerror='window.hacked = 2'>",
-    "[click me](javascript:window.hacked=3)",
-    "**bold** _em_ `code` # title",
-    "$\\frac{1}{2}$ :red[red] :material/home:",
-    '=HYPERLINK("http://evil.example")',
-    "\u202eevil\u202c \u2066rtl\u2069 مرحبا",
-    "<script>window.hacked = 1</script>",
-    "{{7*7}} ${7*7} %s %n \ufeff",
-    "w" * 300,
-)
-
-
-def evil_visitor(number: int) -> str:
-    """The id of who sent the text with this number."""
-    return f"evil-{number} {HOSTILE[number]}"[:128]
-
-
-def visits(now: int) -> list[dict[str, Any]]:
-    """Twelve days of visitors: one more every day, who all come back the next day; every third one signs up."""
-    events: list[dict[str, Any]] = []
-
-    def add(visitor: str, time: int, **fields: Any) -> None:
-        number = len(events)
-        told = {
-            "path": "/",
-            "title": "Front",
-            "country": "IN",
-            "device": "mobile",
-            "browser": "Chrome",
-            "os": "Android",
-        }
-        arrival = {"channel": "Organic Search", "source": "Google", "language": "en"}
-        own = {"visitor_id": visitor, "event_time": time, "received_time": time}
-        events.append(an_event(number, **{**told, **arrival, **own, **fields}))
-
-    for day in range(12, -1, -1):
-        for number in range(13 - day):
-            visitor, start = f"v-{day}-{number}", now - day * DAY_MS - (number + 2) * MINUTE_MS
-            place = {"country": "DE", "device": "desktop"} if number % 2 else {}
-            add(visitor, start, **place)
-            add(visitor, start + 20_000, path="/pricing", **place)
-            if number % 3 == 0:
-                add(visitor, start + 50_000, name="signup", path="/join", properties={"plan": "pro", "n": number})
-            if day:
-                add(visitor, start + DAY_MS, path="/world", channel="Direct", source=None)
-    for number, text in enumerate(HOSTILE):
-        about = dict.fromkeys(("path", "title", "source", "campaign", "country", "browser", "os", "language"), text)
-        visitor = evil_visitor(number)
-        add(visitor, now - 5 * MINUTE_MS, **about, channel=text, device=text, user_id=text)
-        add(visitor, now - 4 * MINUTE_MS, name=text[:64], path=text, properties={text: text, "list": [text]})
-    return sorted(events, key=lambda event: event["event_time"])
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def told(dashboard: Dashboard) -> Dashboard:
-    """The dashboard with those visits waiting in the outbox, as a consumer leaves them."""
-    events = [{**event, "offset": offset} for offset, event in enumerate(visits(now_ms()))]
-    await dashboard.group.chunks.insert_one(chunk_document(events))
-    await dashboard.commit()
-    return dashboard
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -104,27 +34,6 @@ async def reports(told: Dashboard, tmp_path: Path) -> AsyncIterator[Reports]:
     root = str(tmp_path / "warehouse")
     yield Reports(EventSource(told.group, told.system, root), engine, told.group, told.system)
     engine.close()
-
-
-SHOWN = {
-    "/history": ".overview:not([data-loading])",
-    "/retention": ".cohorts:not([data-loading])",
-    "/funnel": ".steps:not([data-loading])",
-    "/visitor": ":is(.timeline, .people):not([data-loading])",
-    "/": ".live[data-state=live]",
-    "/operations": ".grid td",
-    "/site-settings": ".st-key-card_snippet code",
-}
-"""What is there once a page has its numbers."""
-
-
-async def open_page(page: Page, dashboard: Dashboard, path: str, **parameters: Any) -> None:
-    """Opens a page through the login, as a link that someone was sent; returns when it has its numbers."""
-    await page.goto(dashboard.url + path + "?" + urlencode({"site": SITE, **parameters}, doseq=True))
-    if await page.locator("#password").count():
-        await page.fill("#password", dashboard.password)
-        await page.click("button[type=submit]")
-    await page.wait_for_selector(SHOWN[path], timeout=90_000)  # patience with busy cores
 
 
 async def number_of(told: Dashboard, name: str = SITE) -> Any:
@@ -139,20 +48,8 @@ async def downloaded(started: Any) -> str:
     return await asyncio.to_thread(Path(path).read_text, "utf-8-sig")
 
 
-def card(page: Page, title: str) -> Locator:
-    return page.locator(".table").filter(has=page.get_by_role("heading", name=title, exact=True)).first
-
-
 def address(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
-
-
-async def expect_inert(page: Page) -> None:
-    assert await page.evaluate("window.hacked") is None
-    assert await page.locator(".stMain :is(img[src=x], .katex, a[href^=javascript])").count() == 0
-    marked = page.locator(".stMain :is(strong, em, code, a)").filter(has_text=re.compile("bold|click me|evil"))
-    assert await marked.and_(page.locator(":not([href^='/visitor'])")).count() == 0
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 MADE_JS = """
@@ -468,103 +365,6 @@ async def test_numbers_stay_where_the_shape_is_drawn_after_them(told: Dashboard,
     while not await elements.evaluate_all(all_drawn):
         await page.wait_for_timeout(100)  # until each has drawn something
     await expect(page.locator(".stMain .root[data-loading]")).to_have_count(0, timeout=10_000)
-
-
-async def test_hostile_text_is_shown_as_text(told: Dashboard, page: Page) -> None:
-    await open_page(page, told, "/history")
-    await expect_inert(page)
-    for title, tabs in (
-        ("Pages", ["Entry", "Exit", "All"]),
-        ("Sources", ["Source", "Campaign", "Channel"]),
-        ("Places", ["Language", "Country"]),
-        ("Devices", ["Browser", "System", "Device"]),
-        ("Events", []),
-    ):
-        for tab in tabs:
-            await card(page, title).get_by_role("tab", name=tab, exact=True).click()
-            await expect(card(page, title).get_by_role("tab", name=tab, exact=True)).to_have_attribute(
-                "aria-selected", "true"
-            )
-        await card(page, title).locator(".more").click()
-        await expect(page.get_by_role("dialog")).to_contain_text(HOSTILE[2])
-        await page.get_by_role("button", name="Close").click()
-    await expect_inert(page)
-    await screenshot(page, "history_hostile")
-    chosen = {"filter": [f"properties.{HOSTILE[1].replace(':', '%3A')}:{HOSTILE[1]}", f"event:{HOSTILE[1]}"]}
-    await open_page(page, told, "/history", **chosen)
-    await expect(page.locator(".chip b")).to_have_text([HOSTILE[1]] * 2)
-    await expect(card(page, "Properties").locator(".note")).to_have_text(f"of {HOSTILE[1]}")
-    await expect_inert(page)
-
-    await open_page(page, told, "/funnel", step=["page_view", *(text[:64] for text in HOSTILE[:4])])
-    await page.get_by_role("combobox", name="Event of step 3").click()
-    await expect(page.get_by_role("option", name=re.compile(r"\*\*bold\*\*"))).to_be_visible()
-    await expect_inert(page)
-    await screenshot(page, "funnel_hostile")
-
-    today = datetime.now(UTC).date().isoformat()
-    names = {"event": HOSTILE[2], "return_event": HOSTILE[2]}
-    await open_page(page, told, "/retention", by="day", last="7", mode="recurring", cell=f"{today}.0", **names)
-    await expect(page.locator(".people a .text")).to_have_text([f"evil-2 {HOSTILE[2]}"])
-    await expect_inert(page)
-    await screenshot(page, "retention_hostile")
-    await page.locator(".people a").click()
-    await page.wait_for_selector(".timeline:not([data-loading]) .event")
-    await expect(page.locator(".chip")).to_have_text([HOSTILE[2]])
-    await expect(page.locator(".facts")).to_contain_text(HOSTILE[2])
-    await expect_inert(page)
-    await screenshot(page, "visitor_hostile")
-
-
-async def test_hostile_text_of_a_visitor_is_shown_as_text(told: Dashboard, page: Page) -> None:
-    for number, text in enumerate(HOSTILE):
-        await open_page(page, told, "/visitor", id=evil_visitor(number))
-        await expect(page.locator(".event .chip")).to_have_text([text[:64].strip()])
-        await expect(page.locator(".event summary, .event .property").first).to_be_visible()
-        await expect_inert(page)
-    now = [event(visitor_id=evil_visitor(number), path=text) for number, text in enumerate(HOSTILE)]
-    await told.commit(*now)
-    await open_page(page, told, "/visitor")
-    await expect(page.locator(".people a")).to_have_count(len(HOSTILE))
-    await expect_inert(page)
-
-
-async def test_hostile_text_in_operations_is_shown_as_text(told: Dashboard, page: Page, tmp_path: Path) -> None:
-    letters = [dead_letter(number, text) for number, text in enumerate(HOSTILE)]
-    await told.group.dead_letters.insert_many(letters)
-    runs = Runs(told.system)
-    await runs.start("archive-1", "archive", JobArguments())
-    await runs.end("archive-1", error=" ".join(HOSTILE))
-    for number, text in enumerate(HOSTILE):
-        await open_page(page, told, "/operations", letter=f"0:{number}")
-        opened = page.locator(".grid .more")
-        await expect(opened.locator("dd", has_text=text[:20].strip())).not_to_have_count(0)
-        await expect(page.get_by_role("textbox", name="The event, as JSON")).to_be_visible()
-        await expect_inert(page)
-
-
-async def test_hostile_text_in_site_settings_is_shown_as_text(told: Dashboard, page: Page) -> None:
-    for text in HOSTILE:
-        await ShareLinks(told.system).add(SITE, text[:MAX_LABEL_CHARS])
-    await told.commit(*(event(name=text[:64], path=text, title=text) for text in HOSTILE))
-    await open_page(page, told, "/site-settings")
-    await expect(page.locator(".st-key-card_share").get_by_text("**bold** _em_")).to_be_visible()
-    await expect_inert(page)
-
-
-def dead_letter(number: int, text: str) -> dict[str, Any]:
-    """A record of partition 0 that could not be enriched, and every word about it."""
-    sent = {"name": text, "url": text, "title": text, "visitor_id": text, "properties": {text: text}}
-    return {
-        "_id": {"partition": 0, "offset": number},
-        "append_minute": now_ms() // MINUTE_MS * MINUTE_MS,
-        "stage": "page",
-        "reason": "step_failed",
-        "detail": f"ValueError: {text}",
-        "payload": json.dumps(sent).encode(),
-        "code_version": "0.1.0",
-        "created_at": datetime.now(UTC),
-    }
 
 
 async def expect_chosen(page: Page, *names: str) -> None:
